@@ -1,0 +1,3 @@
+export default function ({ data }) {
+  document.dispatchEvent(new CustomEvent("cvviz-pulse", { detail: data.seq }))
+}

@@ -1,0 +1,167 @@
+const stages = new WeakMap()
+const SVG = "http://www.w3.org/2000/svg"
+const MIN_SIDE = 4 // pixels
+const CORNERS = [["x1", "y1", "nwse"], ["x2", "y1", "nesw"], ["x2", "y2", "nwse"], ["x1", "y2", "nesw"]]
+const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }
+
+const make = (tag, attributes = {}) => {
+  const node = document.createElementNS(SVG, tag)
+  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value)
+  return node
+}
+const clamp = (value, low, high) => Math.min(Math.max(value, low), high)
+
+function buildPanel() {
+  const figure = document.createElement("figure")
+  figure.innerHTML = `<figcaption></figcaption><div class="frame"><img draggable="false"></div>`
+  const frame = figure.querySelector(".frame")
+  const overlay = make("svg", { class: "overlay", "aria-hidden": "true" })
+  const editor = make("svg", { class: "editor" })
+  frame.append(overlay, editor)
+  const panel = { figure, frame, overlay, editor, img: frame.querySelector("img"), caption: figure.firstChild, boxes: [] }
+  panel.observer = new ResizeObserver(() => {
+    const width = frame.clientWidth
+    if (width && panel.width) frame.style.setProperty("--u", panel.width / width)
+  })
+  panel.observer.observe(frame)
+  return panel
+}
+
+function place(box) {
+  const { x1, y1, x2, y2 } = box.at
+  box.rect.setAttribute("x", x1)
+  box.rect.setAttribute("y", y1)
+  box.rect.setAttribute("width", x2 - x1)
+  box.rect.setAttribute("height", y2 - y1)
+  CORNERS.forEach(([x, y], i) => {
+    box.corners[i].setAttribute("cx", box.at[x])
+    box.corners[i].setAttribute("cy", box.at[y])
+  })
+  const where = [x1, y1, x2, y2].map((value) => Math.round(value)).join(", ")
+  box.group.setAttribute("aria-label", `${box.name} at ${where}. Arrow keys move it, Shift with an arrow resizes it, Alt takes steps of 10.`)
+}
+
+function move(panel, box, start, dx, dy, xs, ys) {
+  const at = { ...start }
+  if (xs.length === 2) {
+    dx = clamp(dx, -start.x1, panel.width - start.x2)
+    dy = clamp(dy, -start.y1, panel.height - start.y2)
+  }
+  for (const x of xs) at[x] = Math.round(start[x] + dx)
+  for (const y of ys) at[y] = Math.round(start[y] + dy)
+  if (xs.length === 1) {
+    if (xs[0] === "x1") at.x1 = clamp(at.x1, 0, at.x2 - MIN_SIDE)
+    if (xs[0] === "x2") at.x2 = clamp(at.x2, at.x1 + MIN_SIDE, panel.width)
+  }
+  if (ys.length === 1) {
+    if (ys[0] === "y1") at.y1 = clamp(at.y1, 0, at.y2 - MIN_SIDE)
+    if (ys[0] === "y2") at.y2 = clamp(at.y2, at.y1 + MIN_SIDE, panel.height)
+  }
+  box.at = at
+  place(box)
+}
+
+function buildBox(stage, panel) {
+  const group = make("g", { class: "box", tabindex: 0, role: "application", "aria-roledescription": "movable box" })
+  const rect = make("rect", { class: "body" })
+  const corners = CORNERS.map(([, , cursor]) => make("circle", { class: `corner ${cursor}` }))
+  group.append(rect, ...corners)
+  panel.editor.append(group)
+  const box = { group, rect, corners, at: null, held: false }
+  const say = (live) => {
+    const text = panel.boxes.map(({ at }) => [at.x1, at.y1, at.x2, at.y2].join(",")).join(";")
+    stage.channel.send({ field: panel.field, text, live })
+  }
+  const drag = (node, xs, ys) => {
+    node.onpointerdown = (event) => {
+      event.preventDefault()
+      group.focus({ preventScroll: true })
+      node.setPointerCapture(event.pointerId)
+      const start = { ...box.at }
+      const scale = panel.width / panel.frame.clientWidth
+      const [fromX, fromY] = [event.clientX, event.clientY]
+      box.held = true
+      node.onpointermove = (next) => {
+        move(panel, box, start, (next.clientX - fromX) * scale, (next.clientY - fromY) * scale, xs, ys)
+        say(true)
+      }
+      node.onpointerup = node.onpointercancel = () => {
+        node.onpointermove = node.onpointerup = node.onpointercancel = null
+        box.held = false
+        say(false)
+      }
+    }
+  }
+  drag(rect, ["x1", "x2"], ["y1", "y2"])
+  CORNERS.forEach(([x, y], i) => drag(corners[i], [x], [y]))
+  group.onkeydown = (event) => {
+    const arrow = ARROWS[event.key]
+    if (!arrow) return
+    event.preventDefault()
+    event.stopPropagation()
+    const [dx, dy] = arrow.map((unit) => unit * (event.altKey ? 10 : 1))
+    if (event.shiftKey) move(panel, box, box.at, dx, dy, ["x2"], ["y2"])
+    else move(panel, box, box.at, dx, dy, ["x1", "x2"], ["y1", "y2"])
+    say(true)
+  }
+  group.onkeyup = (event) => {
+    if (ARROWS[event.key]) say(false)
+  }
+  return box
+}
+
+function show(stage, panel, data) {
+  Object.assign(panel, { width: data.width, height: data.height, field: data.field })
+  panel.caption.textContent = data.caption
+  panel.caption.hidden = !data.caption
+  panel.figure.style.maxWidth = `${data.maxWidth}px`
+  panel.figure.style.flexBasis = `${Math.min(data.maxWidth, 320)}px`
+  panel.frame.style.aspectRatio = `${data.width} / ${data.height}`
+  panel.img.alt = data.alt
+  panel.img.classList.toggle("exact", data.exact)
+  if (panel.src !== data.src) panel.img.src = panel.src = data.src
+  for (const layer of [panel.overlay, panel.editor]) layer.setAttribute("viewBox", `0 0 ${data.width} ${data.height}`)
+  if (panel.markup !== data.overlay) panel.overlay.innerHTML = panel.markup = data.overlay
+  if (panel.frame.clientWidth) panel.frame.style.setProperty("--u", data.width / panel.frame.clientWidth)
+  panel.editor.toggleAttribute("hidden", !data.boxes.length)
+  while (panel.boxes.length > data.boxes.length) panel.boxes.pop().group.remove()
+  while (panel.boxes.length < data.boxes.length) panel.boxes.push(buildBox(stage, panel))
+  const busy = stage.channel.isBusy() || panel.boxes.some((box) => box.held)
+  panel.boxes.forEach((box, i) => {
+    box.name = data.names[i]
+    box.group.style.setProperty("--color", data.colors[i])
+    if (!box.at || !busy) {
+      const [x1, y1, x2, y2] = data.boxes[i]
+      box.at = { x1, y1, x2, y2 }
+    }
+    place(box)
+  })
+}
+
+export default function ({ data, parentElement, setStateValue }) {
+  const root = parentElement.querySelector(".scenes")
+  let stage = stages.get(root)
+  if (!stage) {
+    stage = { panels: [] }
+    stage.channel = openChannel((payload) => stage.emit("input", payload))
+    stages.set(root, stage)
+  }
+  stage.emit = setStateValue
+  while (stage.panels.length > data.panels.length) {
+    const panel = stage.panels.pop()
+    panel.observer.disconnect()
+    panel.figure.remove()
+  }
+  data.panels.forEach((panelData, i) => {
+    if (!stage.panels[i]) {
+      stage.panels[i] = buildPanel()
+      root.append(stage.panels[i].figure)
+    }
+    show(stage, stage.panels[i], panelData)
+  })
+  return () => {
+    stage.panels.forEach((panel) => panel.observer.disconnect())
+    stage.channel.close()
+    stages.delete(root)
+  }
+}

@@ -1,0 +1,1 @@
+"""cvviz: computer-vision concepts as torch functions, plotly figures and an interactive app."""

@@ -1,0 +1,1 @@
+"""One typed value per concept: parameters, compute, stage, reference, presets and claims."""

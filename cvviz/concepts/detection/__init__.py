@@ -1,0 +1,1 @@
+"""Detection: boxes, their overlap, and how detectors are judged."""

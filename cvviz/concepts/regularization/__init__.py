@@ -1,0 +1,1 @@
+"""Concepts of the section Regularization."""

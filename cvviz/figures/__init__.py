@@ -1,0 +1,1 @@
+"""Drawing: tensors in, plotly figures or annotated pictures out. No Streamlit."""

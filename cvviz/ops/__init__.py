@@ -1,0 +1,1 @@
+"""Torch-only building blocks: every number of cvviz comes from here."""

@@ -1,0 +1,44 @@
+"""Pictures with shapes over them, and boxes that are dragged, resized and moved with the keyboard."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import streamlit as st
+
+from cvviz.figures.scene import Scene
+from cvviz.ui.components.assets import script, style
+
+_SCENES = st.components.v2.component(
+    "cvviz_scenes", html='<div class="scenes"></div>', css=style("scenes"), js=script("channel", "scenes")
+)
+
+
+def show_scenes(scenes: Sequence[Scene], *, alt: str, key: str, on_change: Callable[[], None]) -> None:
+    """Draw the scenes side by side, wrapping where there is no room.
+
+    Its state, once a box is edited, is ``{"field": str, "text": str, "live": bool, "seq": int}``: the Params field, its
+    boxes as text, whether the hand is still on one, and a growing number of the request.
+    """
+    panels = [_panel(scene, alt if index == 0 else scene.caption) for index, scene in enumerate(scenes)]
+    _SCENES(key=key, data={"panels": panels}, on_input_change=on_change)
+
+
+def _panel(scene: Scene, alt: str) -> dict[str, Any]:
+    width, height = scene.size
+    handles = scene.handles
+    return {
+        "src": scene.image_url(),
+        "overlay": scene.overlay(),
+        "width": width,
+        "height": height,
+        "caption": scene.caption,
+        "alt": alt,
+        "exact": scene.exact,
+        "maxWidth": scene.max_width,
+        "field": handles.field if handles else "",
+        "boxes": [list(box) for box in handles.boxes] if handles else [],
+        "names": list(handles.names) if handles else [],
+        "colors": list(handles.colors) if handles else [],
+    }

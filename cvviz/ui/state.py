@@ -1,0 +1,134 @@
+"""What one visitor has set on one concept page, kept in step with the address.
+
+The view is a value, ``Params``. Every control, preset and link is an event that replaces it; the page is drawn from it.
+The address holds what differs from the defaults and is written when a hand lets go, so that each entry of the browser's
+history is a view to go back to.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import streamlit as st
+
+from cvviz.concept import Check, Concept
+from cvviz.controls import Image
+from cvviz.params import controls_of, from_query, to_query
+from cvviz.ui import tray
+
+PRESENT = "present"
+
+
+@dataclass
+class View:
+    """The state of one concept page.
+
+    Attributes:
+        params: what is set.
+        errors: field name -> sentence about the last input, which was refused.
+        notes: sentences about the link that opened the view.
+        live: whether a hand is still on a control.
+        seq: newest request of a live control, for the pulse.
+        written: what this page last knew the address to say.
+        last: params and result of the last computation.
+        checked: what the reference last saw, and its outcome.
+    """
+
+    concept: Concept[Any, Any]
+    params: Any
+    errors: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    live: bool = False
+    seq: int = 0
+    written: dict[str, str] = field(default_factory=dict)
+    last: tuple[Any, Any] | None = None
+    checked: tuple[dict[str, Any], Check] | None = None
+
+    def key(self, name: str) -> str:
+        """Session key of a widget of this page."""
+        return f"{self.concept.slug}/{name}"
+
+    def take(self, name: str, text: str) -> None:
+        """Set a field from text; refuse it with a sentence if it cannot be read."""
+        try:
+            value = controls_of(self.concept.params)[name].decode(text)
+        except ValueError as error:
+            self.errors[name] = str(error)
+        else:
+            self.put(name, value)
+
+    def put(self, name: str, value: Any) -> None:
+        """Set a field."""
+        self.errors.pop(name, None)
+        self.params = replace(self.params, **{name: value})
+
+    def take_live(self, component: str, name: str | None = None) -> None:
+        """Event of a live component: ``{"text", "live", "seq"}`` and, for boxes, the ``field``."""
+        value = st.session_state[component].get("input") or {}
+        if value.get("seq", 0) > self.seq:
+            self.seq, self.live = value["seq"], bool(value["live"])
+            self.take(name or value["field"], str(value["text"]))
+
+    def show(self, params: Any) -> None:
+        """Event of a preset or the reset button: set everything but the user's own files."""
+        kept = {
+            name: getattr(self.params, name) for name, item in controls_of(self.concept.params).items() if not item.in_url
+        }
+        self.params = replace(params, **kept)
+        self.errors.clear()
+        self.notes.clear()
+
+    def result(self) -> Any:
+        """Result at ``params``, computed once."""
+        if self.last is None or self.last[0] != self.params:
+            self.last = (self.params, self.concept.compute(self.params))
+        return self.last[1]
+
+    def check(self, result: Any) -> Check:
+        """Comparison with the reference, made anew when something that the reference takes has changed."""
+        if self.concept.reference is None:
+            return self.concept.check(self.params, result)
+        seen = self.concept.reference_inputs(self.params, result)
+        if self.checked is None or self.checked[0] != seen:
+            self.checked = (seen, self.concept.check(self.params, result))
+        return self.checked[1]
+
+    def write_address(self) -> None:
+        """Bring the address up to date, once no hand is on a control."""
+        query = to_query(self.params)
+        if self.live or query == self.written:
+            return
+        others = {name: st.query_params[name] for name in (PRESENT,) if name in st.query_params}
+        st.query_params.from_dict(others | query)
+        self.written = query
+
+
+def open_view(concept: Concept[Any, Any]) -> View:
+    """The visitor's view of a concept, brought in step with the address. Call once per full run, before drawing."""
+    store = f"view:{concept.slug}"
+    arrived = st.session_state.get("page") != concept.slug
+    st.session_state["page"] = concept.slug
+    asked = {name: st.query_params[name] for name in controls_of(concept.params) if name in st.query_params}
+    view: View | None = st.session_state.get(store)
+    if view is None or view.concept is not concept:
+        view = st.session_state[store] = View(concept, start_params(concept))
+    elif arrived and not asked:  # back by the navigation: as it was left
+        view.written = {}
+        return view
+    elif asked == view.written:
+        return view
+    view.params, view.notes = from_query(start_params(concept), asked)
+    view.written = asked
+    view.live = False
+    view.errors.clear()
+    return view
+
+
+def start_params(concept: Concept[Any, Any]) -> Any:
+    """Defaults of a concept, with the user's own picture where it takes one."""
+    picture = tray.own_picture()
+    fields = [
+        name for name, control in controls_of(concept.params).items() if isinstance(control, Image) and control.main
+    ]
+    return replace(concept.params(), **dict.fromkeys(fields, picture)) if picture else concept.params()

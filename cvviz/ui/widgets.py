@@ -1,0 +1,134 @@
+"""How each kind of control is drawn. Every widget is an event that changes the view; none holds the truth itself."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import streamlit as st
+
+from cvviz.controls import Boxes, Choice, Control, File, Image, Ints, LayerStack, Many, Slider, Toggle
+from cvviz.params import controls_of
+from cvviz.ui.components import live_slider
+from cvviz.ui.state import View
+from cvviz.ui.tray import choose_picture
+
+MOST_SEGMENTS = 3  # more options, or long ones, go into a list
+
+
+def draw_controls(view: View) -> None:
+    """All controls of the concept that are shown at the current settings."""
+    for name, control in controls_of(view.concept.params).items():
+        if control.when is None or control.when(view.params):
+            draw(view, name, control)
+
+
+def draw(view: View, name: str, control: Control) -> None:
+    """One control and, under it, the sentence about its last input if that was refused."""
+    key, value, error = view.key(name), getattr(view.params, name), view.errors.get(name, "")
+    match control:
+        case Slider():
+            live_slider(control, value, key=key, error=error, on_change=partial(view.take_live, key, name))
+            return
+        case Image():
+            put, refuse = partial(view.put, name), partial(view.errors.__setitem__, name)
+            choose_picture(control, value, key=key, error=error, put=put, refuse=refuse)
+            return
+        case Toggle():
+            _toggle(view, name, control, key, value)
+        case Many():
+            _many(view, name, control, key, value)
+        case Choice():
+            _choice(view, name, control, key, value)
+        case LayerStack() | Ints() | Boxes():
+            _text(view, name, control, key, value, error)
+        case File():
+            _file(view, name, control, key, value)
+    if error:
+        st.error(error, icon=":material/error:")
+
+
+def _keep_in_step(key: str, value: Any) -> None:
+    # A preset, the reset button or a link may have changed the value behind the widget's back.
+    if st.session_state.get(key) != value:
+        st.session_state[key] = value
+
+
+def _toggle(view: View, name: str, control: Toggle, key: str, value: bool) -> None:
+    _keep_in_step(key, value)
+    change = partial(_from_session, view, name, key)
+    st.toggle(control.label, key=key, help=control.help or None, on_change=change)
+
+
+def _choice(view: View, name: str, control: Choice, key: str, value: str) -> None:
+    _keep_in_step(key, value)
+    titles = control.titles
+    change = partial(_from_session, view, name, key)
+    short = len(titles) <= MOST_SEGMENTS and sum(map(len, titles.values())) <= 36
+    if short:
+        st.segmented_control(
+            control.label,
+            list(titles),
+            key=key,
+            format_func=titles.__getitem__,
+            help=control.help or None,
+            on_change=change,
+            required=True,
+            width="stretch",
+        )
+    else:
+        st.selectbox(
+            control.label, list(titles), key=key, format_func=titles.__getitem__, help=control.help or None, on_change=change
+        )
+
+
+def _many(view: View, name: str, control: Many, key: str, value: tuple[str, ...]) -> None:
+    _keep_in_step(key, list(value))
+    titles = control.titles
+
+    def change() -> None:
+        chosen = st.session_state[key]
+        if chosen:
+            view.put(name, tuple(option for option in titles if option in chosen))
+
+    st.pills(
+        control.label,
+        list(titles),
+        selection_mode="multi",
+        key=key,
+        format_func=titles.__getitem__,
+        help=control.help or None,
+        on_change=change,
+    )
+
+
+def _text(view: View, name: str, control: Control, key: str, value: Any, error: str) -> None:
+    if not error:  # a refused text stays as it was typed
+        _keep_in_step(key, control.encode(value))
+
+    def change() -> None:
+        view.take(name, st.session_state[key])
+
+    st.text_input(control.label, key=key, help=control.help or None, on_change=change)
+
+
+def _file(view: View, name: str, control: File, key: str, value: Any) -> None:
+    def change() -> None:
+        file = st.session_state[key]
+        if file is None:
+            view.put(name, None)
+            return
+        try:
+            parsed = control.parse(file.name, file.getvalue()) if control.parse else file.getvalue()
+        except ValueError as problem:
+            view.errors[name] = str(problem)
+        else:
+            view.put(name, parsed)
+
+    st.file_uploader(control.label, list(control.types), key=key, help=control.help or None, on_change=change)
+    if value is not None:
+        st.caption("Your file stays in this session; a link does not carry it.")
+
+
+def _from_session(view: View, name: str, key: str) -> None:
+    view.put(name, st.session_state[key])

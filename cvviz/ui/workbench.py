@@ -1,0 +1,172 @@
+"""The shell of every concept page: controls, stage, check, code, presets, and below them the words."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import streamlit as st
+
+from cvviz import catalogue
+from cvviz.concept import Check, Concept
+from cvviz.figures.scene import Scene
+from cvviz.params import controls_of
+from cvviz.snippets import snippet
+from cvviz.ui.components import pulse, show_scenes
+from cvviz.ui.header import draw_header, draw_pager
+from cvviz.ui.reading import draw_reading
+from cvviz.ui.state import View, open_view
+from cvviz.ui.widgets import draw_controls
+
+log = logging.getLogger(__name__)
+
+CHART = {"displaylogo": False, "modeBarButtonsToRemove": ["lasso2d", "select2d", "autoScale2d"]}
+
+
+def draw_page(concept: Concept[Any, Any], view: Callable[[Any, Any], None] | None) -> None:
+    """Draw a concept's page; see ``cvviz.ui.explorer``."""
+    entry = catalogue.entry(concept.slug)
+    draw_header(entry)
+    current = open_view(concept)
+    for note in current.notes:
+        st.warning(note, icon=":material/link_off:")
+    with st.container(key="workbench"):
+        workbench(current, view)
+    with st.container(key="reading"):
+        draw_reading(entry, concept, current)
+    draw_pager(entry)
+
+
+@st.fragment
+def workbench(view: View, extras: Callable[[Any, Any], None] | None) -> None:
+    """Controls and stage: all that runs when a control moves.
+
+    The stage comes first and the pulse last, so that a live control asks again only when its answer is on the screen.
+    """
+    left, right = st.columns([1, 2], gap="large")
+    with right:
+        try:
+            draw_stage(view, extras)
+        except ValueError as problem:  # what compute says of settings that have no result
+            log.info("%s at %s: %s", view.concept.slug, view.params, problem)
+            st.warning(str(problem), icon=":material/rule:")
+        except Exception:
+            log.exception("%s at %s", view.concept.slug, view.params)
+            draw_failure(view)
+    with left:
+        draw_presets(view)
+        draw_controls(view)
+        st.button("Reset", icon=":material/restart_alt:", key=view.key("reset"), on_click=reset, args=(view,))
+    view.write_address()
+    pulse(view.seq, key=view.key("pulse"))
+
+
+def draw_stage(view: View, extras: Callable[[Any, Any], None] | None) -> None:
+    """Stage, check, formula, the page's own panels, code and downloads."""
+    concept, params = view.concept, view.params
+    result = view.result()
+    alt = concept.describe(params, result)
+    drawing = concept.stage(params, result)
+    key = view.key("stage")
+    if isinstance(drawing, (Scene, tuple, list)):
+        scenes = [drawing] if isinstance(drawing, Scene) else drawing
+        show_scenes(scenes, alt=alt, key=key, on_change=lambda: view.take_live(key))
+    else:
+        st.plotly_chart(drawing, key=key, config=CHART, alt=alt)
+    draw_check(view.check(result))
+    if concept.formula:
+        st.markdown(concept.formula(params, result))
+    if extras:
+        extras(params, result)
+    draw_take_home(view, result, drawing)
+
+
+def draw_check(check: Check) -> None:
+    """The badge: what was compared with what, and how far apart they are. Never more than was done."""
+    match check.status:
+        case "matches":
+            st.badge(f"matches {check.against}, max |Δ| {check.error:.0e}", icon=":material/verified:", color="green")
+        case "differs":
+            words = f"differs from {check.against}: max |Δ| {check.error:.2g}"
+            st.badge(words, icon=":material/error:", color="red")
+        case "failed":
+            st.badge(f"{check.against} could not be run at these settings", icon=":material/error:", color="red")
+        case _:
+            st.badge(check.status, icon=":material/calculate:", color="gray")
+
+
+def draw_presets(view: View) -> None:
+    """Worked examples as pills; the one that is on the screen is lit, and says what to look at."""
+    key, presets = view.key("preset"), view.concept.presets
+    active = next((name for name, preset in presets.items() if preset.params == view.params), None)
+
+    def chosen() -> None:
+        name = st.session_state[key]
+        if name:
+            view.show(presets[name].params)
+
+    if st.session_state.get(key) != active:
+        st.session_state[key] = active
+    st.pills(
+        "Examples",
+        list(presets),
+        key=key,
+        on_change=chosen,
+        format_func=lambda name: f":material/warning: {name}" if presets[name].failure else name,
+    )
+    st.caption(presets[active].look if active else "Your own settings. Choose an example to see something to look for.")
+
+
+def draw_take_home(view: View, result: Any, drawing: Any) -> None:
+    """The code of the reference with the current values, and the numbers and the figure as files."""
+    concept = view.concept
+    panel = st.expander("Code and data", icon=":material/code:", key=view.key("code"), on_change="rerun")
+    if not panel.open:
+        return
+    with panel:
+        if concept.reference is not None:
+            source = snippet(concept, view.params, result)
+            st.caption(f"The same numbers by {concept.against} alone, at the settings above. It runs as it stands.")
+            st.code(source, language="python")
+        with st.container(horizontal=True):
+            if concept.reference is not None:
+                save("Code", ":material/download:", source, f"{concept.slug}.py", "text/x-python")
+            save("Data", ":material/table_view:", lambda: to_csv(concept, view.params, result), f"{concept.slug}.csv", "text/csv")
+            save("Figure", ":material/image:", lambda: to_html(concept.slug, drawing), f"{concept.slug}.html", "text/html")
+
+
+def save(label: str, icon: str, data: Any, name: str, mime: str) -> None:
+    """Download button; ``data`` may be a callable, which is called when it is clicked."""
+    st.download_button(f"{label} ({name.rpartition('.')[2]})", data, name, mime, icon=icon, on_click="ignore")
+
+
+def to_csv(concept: Concept[Any, Any], params: Any, result: Any) -> str:
+    """The numbers behind the stage."""
+    return str(concept.table(params, result).to_csv(index=False))
+
+
+def to_html(title: str, drawing: Any) -> str:
+    """The stage as one HTML file."""
+    if isinstance(drawing, (Scene, tuple, list)):
+        scenes = [drawing] if isinstance(drawing, Scene) else drawing
+        body = "\n".join(scene.svg() for scene in scenes)
+        return f"<!doctype html><meta charset=utf-8><title>{title}</title>\n{body}\n"
+    return str(drawing.to_html(include_plotlyjs="cdn"))
+
+
+def draw_failure(view: View) -> None:
+    """What went wrong, without the trace, which is in the log."""
+    st.error(
+        "This view could not be drawn at these settings. The rest of the app is not affected: reset the page, "
+        "or choose an example.",
+        icon=":material/build:",
+    )
+    controls = controls_of(view.concept.params)
+    st.table({control.label: [control.encode(getattr(view.params, name))] for name, control in controls.items()})
+    st.button("Reset this page", key=view.key("reset-failed"), on_click=reset, args=(view,))
+
+
+def reset(view: View) -> None:
+    """Event of the reset buttons."""
+    view.show(view.concept.params())

@@ -1,0 +1,3 @@
+from cvviz import ui
+from cvviz.concepts.practice.demo import CONCEPT
+ui.explorer(CONCEPT)
