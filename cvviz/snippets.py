@@ -36,8 +36,10 @@ def snippet(concept: Concept[Any, Any], params: Any, result: Any) -> str:
     functions = with_helpers(concept.reference)
     source = "\n\n\n".join(textwrap.dedent(inspect.getsource(function)) for function in functions)
     imports.update(imports_for(source, inspect.getsource(module) if module else ""))
-    call = "\n".join(["result = reference(", *arguments, ")", "print(result)"]) if arguments else (
-        "result = reference()\nprint(result)"
+    call = (
+        "\n".join(["result = reference(", *arguments, ")", "print(result)"])
+        if arguments
+        else ("result = reference()\nprint(result)")
     )
     return "\n".join(sorted(imports, key=import_order)) + "\n\n\n" + source.strip() + f"\n\n\n{call}\n"
 

@@ -17,19 +17,22 @@ function build(root) {
   return {
     label: find("label"), number: find(".number"), unit: find(".unit"), play: find(".play"),
     icon: find("path"), range: find(".range"), help: find(".help"), error: find(".error"),
-    held: false, playing: 0, rest: 0,
+    held: false, playing: 0, rest: 0, shown: true,
   }
 }
 
-export default function ({ data, parentElement, setStateValue }) {
+export default function ({ data, parentElement }) {
   const root = parentElement.querySelector(".live")
   let ui = sliders.get(root)
   if (!ui) {
     ui = build(root)
-    ui.channel = openChannel((payload) => ui.emit("input", payload))
     sliders.set(root, ui)
+    // Play takes its next step when the stage has shown the last one.
+    ui.onShown = () => {
+      ui.shown = true
+    }
+    document.addEventListener("cvviz-shown", ui.onShown)
   }
-  ui.emit = setStateValue
   const { low, high, step, log } = data
   const decimals = log ? null : (String(step).split(".")[1] ?? "").length
   const ratio = log ? Math.log(high / low) : 0
@@ -57,14 +60,17 @@ export default function ({ data, parentElement, setStateValue }) {
     ui.play.setAttribute("aria-label", ui.playing ? `Pause ${data.label}` : `Play ${data.label}`)
     ui.play.title = ui.playing ? "Pause" : "Play"
   }
-  if (!ui.held && !ui.playing && !ui.channel.isBusy()) {
+  if (!ui.held && !ui.playing) {
     if (!data.error) ui.number.value = data.text
     ui.range.value = toPosition(Number(data.text))
   }
   label()
   showPlaying()
 
-  const say = (live) => ui.channel.send({ text: ui.number.value, live })
+  const say = (live) => {
+    const detail = { field: data.field, text: ui.number.value, live }
+    document.dispatchEvent(new CustomEvent("cvviz-input", { detail }))
+  }
   const stop = () => {
     if (!ui.playing) return
     clearInterval(ui.playing)
@@ -100,19 +106,21 @@ export default function ({ data, parentElement, setStateValue }) {
     const stride = Math.max(1, Math.round(span / 100)) * ui.range.step
     const tick = span > 40 ? TICK : 400 // a slider of few steps is a story told step by step
     ui.playing = setInterval(() => {
-      if (ui.channel.isBusy()) return
+      if (!ui.shown) return
       if (Number(ui.range.value) >= Number(ui.range.max)) return ui.stop()
       ui.range.value = Number(ui.range.value) + stride
       ui.number.value = toText(toNumber(ui.range.value))
       label()
-      ui.channel.send({ text: ui.number.value, live: true })
+      ui.shown = false
+      say(true)
     }, tick)
+    ui.shown = true
     showPlaying()
   }
   return () => {
     clearInterval(ui.playing)
     clearTimeout(ui.rest)
-    ui.channel.close()
+    document.removeEventListener("cvviz-shown", ui.onShown)
     sliders.delete(root)
   }
 }

@@ -70,7 +70,8 @@ function buildBox(stage, panel) {
   const box = { group, rect, corners, at: null, held: false }
   const say = (live) => {
     const text = panel.boxes.map(({ at }) => [at.x1, at.y1, at.x2, at.y2].join(",")).join(";")
-    stage.channel.send({ field: panel.field, text, live })
+    stage.busy = true
+    document.dispatchEvent(new CustomEvent("cvviz-input", { detail: { field: panel.field, text, live } }))
   }
   const drag = (node, xs, ys) => {
     node.onpointerdown = (event) => {
@@ -126,7 +127,7 @@ function show(stage, panel, data) {
   panel.editor.toggleAttribute("hidden", !data.boxes.length)
   while (panel.boxes.length > data.boxes.length) panel.boxes.pop().group.remove()
   while (panel.boxes.length < data.boxes.length) panel.boxes.push(buildBox(stage, panel))
-  const busy = stage.channel.isBusy() || panel.boxes.some((box) => box.held)
+  const busy = stage.busy || panel.boxes.some((box) => box.held)
   panel.boxes.forEach((box, i) => {
     box.name = data.names[i]
     box.group.style.setProperty("--color", data.colors[i])
@@ -138,15 +139,18 @@ function show(stage, panel, data) {
   })
 }
 
-export default function ({ data, parentElement, setStateValue }) {
+export default function ({ data, parentElement }) {
   const root = parentElement.querySelector(".scenes")
   let stage = stages.get(root)
   if (!stage) {
-    stage = { panels: [] }
-    stage.channel = openChannel((payload) => stage.emit("input", payload))
+    stage = { panels: [], busy: false }
+    // Until the last input has been answered, what the server says of the boxes is older than what the hand did.
+    stage.onShown = ({ detail }) => {
+      stage.busy = detail.busy
+    }
+    document.addEventListener("cvviz-shown", stage.onShown)
     stages.set(root, stage)
   }
-  stage.emit = setStateValue
   while (stage.panels.length > data.panels.length) {
     const panel = stage.panels.pop()
     panel.observer.disconnect()
@@ -161,7 +165,7 @@ export default function ({ data, parentElement, setStateValue }) {
   })
   return () => {
     stage.panels.forEach((panel) => panel.observer.disconnect())
-    stage.channel.close()
+    document.removeEventListener("cvviz-shown", stage.onShown)
     stages.delete(root)
   }
 }

@@ -18,7 +18,7 @@ from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property, partial, wraps
 from pathlib import Path, PurePosixPath
-from typing import Concatenate, NamedTuple, ParamSpec, TypeVar
+from typing import Concatenate, NamedTuple, ParamSpec, TypeVar, cast
 
 import numpy as np
 import torch
@@ -31,7 +31,7 @@ MAX_SIDE = 1024
 
 _MAX_MEMORY = 192 * 2**20  # bytes that Pillow may need to load one picture
 _MAX_SCANS, _MAX_TILES, _MAX_RLE_BYTES = 100, 50_000, 2**20  # each keeps the worst file near half a second
-_STRIP_PIXELS = 2**18  # a picture is converted strip by strip, so that it is never in memory twice
+_BLOCK_SIDE = 512  # a picture is converted block by block, so that it is never in memory twice
 _EXTENSIONS = {  # the first is the one that we suggest
     "PNG": (".png", ".apng"),
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"),
@@ -62,7 +62,12 @@ _DAMAGED = (
     "open it in an image editor, save it as a new PNG file and upload that",
 )
 _TOO_LARGE = (f"has more than {MAX_PIXELS // 10**6} megapixels", "reduce it to 4000 px or less and upload that")
-_BAD_FILE = (Exception,)
+# What Pillow raises for bad files of these formats: seen in a million mutated ones, and EOFError, LookupError,
+# struct.error and MemoryError, which its code can raise. Warning: for programs that turn warnings into errors.
+_BAD_FILE = (
+    *(OSError, SyntaxError, ValueError, TypeError, OverflowError),
+    *(EOFError, LookupError, struct.error, MemoryError, Warning),
+)
 _MAX_RESULTS = 16  # kept per picture and function
 _one_at_a_time = threading.Lock()  # the memory that uploads need together is the memory of one
 
@@ -145,8 +150,8 @@ def _open(label: str, data: bytes) -> tuple[ImageFile.ImageFile, tuple[int, int]
     except UnidentifiedImageError:
         if _READ.match(data):
             raise _refusal(label, *_DAMAGED) from None
-        foreign = next((f"is a file of the kind {kind}" for kind, start in _FOREIGN if re.match(start, data, re.S)), None)
-        problem = f"{foreign}, which cannot be read here" if foreign else "is not a picture that can be read here"
+        kind = next((kind for kind, start in _FOREIGN if re.match(start, data, re.DOTALL)), None)
+        problem = f"is in {kind} format, which cannot be read here" if kind else "is not a picture"
         raise _refusal(label, problem, "upload a PNG, JPEG, WebP, BMP, GIF or TIFF file") from None
     except _BAD_FILE:
         raise _refusal(label, *_DAMAGED) from None
@@ -174,12 +179,15 @@ def _check_cost(label: str, image: ImageFile.ImageFile, size: tuple[int, int], d
     if image.format == "WEBP":
         memory = 4 * loaded  # two canvases for animation, a copy as bytes, the image
     elif image.format == "TIFF":
+        boxes = [tile.extents for tile in image.tile if tile.extents]
+        if sum((x1 - x0) * (y1 - y0) for x0, y0, x1, y1 in boxes) < pixels:
+            raise _refusal(label, *_DAMAGED)  # Pillow would leave the missing strips black
         memory = 3 * loaded  # all in one strip, the image, its turned copy
     elif image.format == "BMP":
-        slow |= len(data) > _MAX_RLE_BYTES and image.tile[0].codec_name == "bmp_rle"  # decoded in Python
+        slow |= len(data) > _MAX_RLE_BYTES and image.info.get("compression") in (1, 2)  # run lengths, read in Python
     elif isinstance(image, JpegImagePlugin.JpegImageFile) and (scans := _jpeg_scans(data)) > 1:
         blocks = [h * v for _, h, v, _ in image.layer]
-        memory += 2 * pixels * sum(blocks) // max(1, *blocks)  # all coefficients as int16
+        memory += 2 * pixels * sum(blocks) // max([1, *blocks])  # all coefficients as int16
         slow |= scans > _MAX_SCANS  # each scan passes over the whole picture, whatever its length
     if memory > _MAX_MEMORY or slow:
         advice = "save it as a plain JPEG, or reduce it to 2000 px, and upload that"
@@ -202,32 +210,33 @@ def _pixels(image: Image.Image, size: tuple[int, int]) -> Upload:
     factor = max(1, max(width, height) // MAX_SIDE)
     value_range = _value_range(image)
     canvas = Image.new("RGB", (math.ceil(width / factor), math.ceil(height / factor)))
-    for top, strip in _strips(image, factor):
-        canvas.paste(_to_rgb(strip, value_range).reduce(factor), (0, top // factor))
+    for left, top, block in _blocks(image, factor):
+        canvas.paste(_flat(block, value_range).reduce(factor), (left // factor, top // factor))
     scale = min(1.0, MAX_SIDE / max(size))
-    reduced = tuple(max(1, round(side * scale)) for side in size)
+    reduced = max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
     if canvas.size != reduced:
         canvas = canvas.resize(reduced, Image.Resampling.LANCZOS, box=(0, 0, width / factor, height / factor))
     orientation = _orientation(image)
     canvas.getexif()[ExifTags.Base.Orientation] = orientation
     upright = np.array(ImageOps.exif_transpose(canvas))  # (H, W, 3)
-    shown = size[::-1] if orientation in (5, 6, 7, 8) else size
+    shown = (size[1], size[0]) if orientation in (5, 6, 7, 8) else size
     return Upload(torch.from_numpy(upright).permute(2, 0, 1).contiguous(), shown)
 
 
 def _orientation(image: Image.Image) -> int:
     try:
-        return image.getexif().get(ExifTags.Base.Orientation, 1)  # of a TIFF it was applied on loading: 1
+        return int(image.getexif().get(ExifTags.Base.Orientation, 1))  # to a TIFF, load() has applied it: 1
     except _BAD_FILE:
         return 1  # metadata that cannot be read is no reason to refuse a picture that can
 
 
-def _strips(image: Image.Image, factor: int) -> Iterator[tuple[int, Image.Image]]:
-    """The image from top to bottom, in strips whose heights are multiples of ``factor``, each with its top row."""
+def _blocks(image: Image.Image, factor: int) -> Iterator[tuple[int, int, Image.Image]]:
+    """The image in blocks whose sides are multiples of ``factor``, each with its left and top in px."""
     width, height = image.size
-    rows = factor * max(1, _STRIP_PIXELS // (width * factor))
-    for top in range(0, height, rows):
-        yield top, image.crop((0, top, width, min(top + rows, height)))
+    side = factor * math.ceil(_BLOCK_SIDE / factor)
+    for top in range(0, height, side):
+        for left in range(0, width, side):
+            yield left, top, image.crop((left, top, min(left + side, width), min(top + side, height)))
 
 
 def _value_range(image: Image.Image) -> tuple[float, float]:
@@ -235,28 +244,31 @@ def _value_range(image: Image.Image) -> tuple[float, float]:
     if image.mode not in ("I", "F"):
         return (0.0, 65535.0) if image.mode.startswith("I;16") else (0.0, 255.0)
     low, high = math.inf, -math.inf
-    for _, strip in _strips(image, 1):
-        values = np.asarray(strip)
+    for _, _, block in _blocks(image, 1):
+        values = np.asarray(block, np.float64)
         finite = values[np.isfinite(values)]
         low, high = min(low, finite.min(initial=math.inf)), max(high, finite.max(initial=-math.inf))
     nominal = (1.0, 255.0) if image.mode == "F" else (65535.0,)
     return next(((0.0, top) for top in nominal if low >= 0 and high <= top), (float(low), float(high)))
 
 
-def _to_rgb(strip: Image.Image, value_range: tuple[float, float]) -> Image.Image:
-    if strip.mode.startswith(("I", "F")):
+def _flat(block: Image.Image, value_range: tuple[float, float]) -> Image.Image:
+    """The block as 8-bit L or RGB, without transparency."""
+    if block.mode.startswith(("I", "F")):
         low, high = value_range
-        values = np.nan_to_num(np.asarray(strip, np.float64), nan=low, posinf=high, neginf=low)
-        values = (values - low) * (255 / max(high - low, 1e-300))
-        return Image.fromarray(np.rint(values).astype(np.uint8)).convert("RGB")
-    if strip.mode == "La":
-        strip = strip.convert("LA")
-    if strip.has_transparency_data:
-        strip = strip.convert("RGBA")
-        white = Image.new("RGB", strip.size, "white")
-        white.paste(strip, mask=strip)
+        values = np.asarray(block, np.float32 if block.mode.startswith("I;16") else np.float64)
+        if block.mode == "F":
+            values = np.nan_to_num(values, nan=low, posinf=high, neginf=low)
+        scale = 255 / (high - low) if high > low else 0.0
+        return Image.fromarray(np.rint((values - low) * scale).astype(np.uint8))
+    if block.mode == "La":
+        block = block.convert("LA")
+    if block.has_transparency_data:
+        block = block.convert("RGBA")
+        white = Image.new("RGB", block.size, "white")
+        white.paste(block, mask=block)
         return white
-    return strip.convert("RGB")
+    return block.convert("L" if block.mode in ("1", "L") else "RGB")
 
 
 @dataclass(frozen=True, eq=False)
@@ -386,4 +398,4 @@ def per_picture(fn: Callable[Concatenate[Picture, P], R]) -> Callable[Concatenat
                 result.append(fn(picture, *args, **kwargs))
             return result[0]
 
-    return remembered
+    return cast(Callable[Concatenate[Picture, P], R], remembered)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from cvviz.figures.theme import BLUE, GREEN, GREY, PURPLE, TEMPLATE, VERMILLION
 
+Floats = NDArray[np.float32]
 REACH = 8.0  # logits on the axis either side of 0, while the example lies among them
 
 
@@ -36,89 +38,85 @@ LOOKS = {
     "prob": Look("BCE on probabilities", VERMILLION, "solid", r"\text{BCE}_{32}", r"-\max(\ln \hat p_t, -100)"),
     "twice": Look("Softmax twice", GREY, "dash", r"\text{CE}\circ\text{softmax}", r"\ln(e^p + (C - 1) e^{p_0}) - p"),
 }
+BINARY = frozenset({"bce", "focal", "prob"})  # of a sigmoid; the rest are of a softmax
 
 
 @dataclass(frozen=True, slots=True)
-class Curve:
-    """One loss.
+class Axis:
+    """The horizontal axis: its title and its ends."""
 
-    Args:
-        look: its name and line.
-        x: (G,) places on the horizontal axis.
-        loss, gradient: (G,) values there.
-        at: (3,) place, loss and gradient of the example.
-    """
-
-    look: Look
-    x: Tensor
-    loss: Tensor
-    gradient: Tensor
-    at: Tensor
+    title: str
+    low: float
+    high: float
 
 
 def loss_figure(
-    curves: Sequence[Curve], *, x_title: str, x_range: tuple[float, float], log: bool, steep: bool
+    losses: Sequence[str], curves: Tensor, points: Tensor, axis: Axis, *, log: bool, steep: bool
 ) -> go.Figure:
-    """Losses above, gradients below, on one horizontal axis.
+    """Losses above, slopes below, on one horizontal axis.
 
     The axes do not follow the curves, so that a curve is seen to move; an example off the scale becomes a triangle at
     the edge.
 
     Args:
-        curves: at least one.
-        x_title: title of the horizontal axis.
-        x_range: its ends.
-        log: whether losses and the sizes of gradients are on logarithmic axes.
-        steep: whether gradients may double.
+        losses: L names of ``LOOKS``.
+        curves: (3, L, G) places, losses and slopes.
+        points: (3, L) the same of the example.
+        axis: the horizontal one.
+        log: whether losses and the sizes of slopes are on logarithmic axes.
+        steep: whether slopes may be twice as large.
     """
-    wide = x_range[1] > REACH
+    wide = axis.high > REACH
     loss_range = (1e-6, 200.0) if log else (0.0, 30.0 if wide else 10.0)
     slope_range = (1e-6, 5.0) if log else (-2.2, 1.1) if steep else (-1.45, 0.6)
-    traces = [trace for curve in curves for trace in _lines(curve, log)]
-    at = np.stack([curve.at.numpy() for curve in curves], axis=1)  # [3, L]
-    colors = [curve.look.color for curve in curves]
-    slopes = np.abs(at[2]) if log else at[2]
-    traces += [_markers(at[0], at[1], colors, loss_range, "y"), _markers(at[0], slopes, colors, slope_range, "y2")]
+    (x, loss, slope), (at, at_loss, at_slope) = curves.float().numpy(), points.float().numpy()
+    if log:
+        slope, at_slope = np.abs(slope), np.abs(at_slope)
+    looks = [LOOKS[name] for name in losses]
+    traces = [_line(*row) for row in zip(looks, x, loss, strict=True)]
+    traces += [_line(*row, lower=True) for row in zip(looks, x, slope, strict=True)]
+    colors = [look.color for look in looks]
+    traces += [_markers(at, at_loss, colors, loss_range, "y"), _markers(at, at_slope, colors, slope_range, "y2")]
     layout = go.Layout(
         template=TEMPLATE,
         height=560,
         hovermode="x unified",
-        uirevision=f"{x_title} {wide} {log}",
-        xaxis={"title": x_title, "range": x_range, "anchor": "y2"},
+        uirevision=f"{axis.title} {wide} {log}",
+        xaxis={"title": axis.title, "range": (axis.low, axis.high), "anchor": "y2"},
         yaxis={"title": "Loss (nats)", "domain": [0.53, 1.0], **_scale(loss_range, log)},
-        yaxis2={"title": "|Slope| = |∂L/∂z|" if log else "Slope ∂L/∂z", "domain": [0, 0.47], **_scale(slope_range, log)},
-        shapes=[_upright(place) for place in sorted({round(float(x), 6) for x in at[0]})],
+        yaxis2={"title": "|∂L/∂z|" if log else "Slope ∂L/∂z", "domain": [0, 0.47], **_scale(slope_range, log)},
+        shapes=[_upright(place) for place in sorted({round(float(place), 6) for place in at})],
     )
     return go.Figure(traces, layout)
 
 
-def _lines(curve: Curve, log: bool) -> tuple[go.Scatter, go.Scatter]:
-    slope = curve.gradient.abs() if log else curve.gradient
-    shared = {
-        "x": curve.x.float().numpy(),
-        "name": curve.look.title,
-        "legendgroup": curve.look.title,
-        "mode": "lines",
-        "line": {"color": curve.look.color, "dash": curve.look.dash, "width": 2.5},
-        "hovertemplate": "%{y:.3g}",
-    }
-    return (
-        go.Scatter(y=curve.loss.float().numpy(), **shared),
-        go.Scatter(y=slope.float().numpy(), yaxis="y2", showlegend=False, **shared),
+def _line(look: Look, x: Floats, y: Floats, *, lower: bool = False) -> go.Scatter:
+    return go.Scatter(
+        x=x,
+        y=y,
+        yaxis="y2" if lower else "y",
+        name=look.title,
+        legendgroup=look.title,
+        showlegend=not lower,
+        mode="lines",
+        line={"color": look.color, "dash": look.dash, "width": 2.5},
+        hovertemplate="%{y:.3g}",
     )
 
 
-def _markers(
-    x: NDArray[np.float64], y: NDArray[np.float64], colors: list[str], limits: tuple[float, float], axis: str
-) -> go.Scatter:
-    shown = np.clip(y, *limits)
-    symbols = np.where(y > limits[1], "triangle-up", np.where(y < limits[0], "triangle-down", "circle"))
+def _markers(x: Floats, y: Floats, colors: list[str], limits: tuple[float, float], axis: str) -> go.Scatter:
+    low, high = limits
     return go.Scatter(
-        x=x.astype(np.float32),
-        y=shown.astype(np.float32),
+        x=x,
+        y=np.clip(y, low, high),
         yaxis=axis,
         mode="markers",
-        marker={"color": colors, "symbol": symbols, "size": 12, "line": {"color": "#FFFFFF", "width": 1.5}},
+        marker={
+            "color": colors,
+            "symbol": np.where(y > high, "triangle-up", np.where(y < low, "triangle-down", "circle")),
+            "size": 12,
+            "line": {"color": "#FFFFFF", "width": 1.5},
+        },
         cliponaxis=False,
         showlegend=False,
         hoverinfo="skip",
@@ -137,21 +135,70 @@ def _upright(x: float) -> dict[str, object]:
     return {"type": "line", "yref": "paper", "x0": x, "x1": x, "y0": 0, "y1": 1, "line": line, "layer": "below"}
 
 
-def tex(value: float) -> str:
-    """Three significant digits in LaTeX."""
-    digits, _, power = f"{value:.3g}".partition("e")
-    return rf"{digits} \cdot 10^{{{int(power)}}}" if power else digits
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the formulas hold beside probabilities: C, ε, γ, α (-1 for none), and whether y is 1."""
+
+    classes: int
+    epsilon: float
+    gamma: float
+    alpha: float
+    positive: bool
 
 
-def formula_lines(head: str, lines: Sequence[tuple[str, str, float, float]]) -> str:
-    """Markdown of a head and, below it, one line per loss.
+def formula_text(losses: Sequence[str], values: Tensor, logs: Tensor, settings: Settings) -> str:
+    """Markdown of the probabilities and, below them, one line per loss with its numbers.
 
     Args:
-        head: LaTeX.
-        lines: name of the loss, its terms with numbers in them as LaTeX, its value, its slope.
+        losses: L names of ``LOOKS``.
+        values: (2, L) losses and slopes.
+        logs: (3,) log p and log p_0 of the softmax, log p_t of the sigmoid.
+        settings: the rest.
     """
-    rows = [
-        rf"{LOOKS[name].symbol} &= {LOOKS[name].terms} = {filled} = \mathbf{{{tex(value)}}}, && L' = {tex(slope)}"
-        for name, filled, value, slope in lines
+    p, p0, pt = (tex(value) for value in logs.exp().tolist())
+    heads = []
+    if not BINARY.issuperset(losses):
+        heads.append(rf"p = \frac{{e^{{z/T}}}}{{e^{{z/T}} + C - 1}} = {p}, \quad p_0 = \frac{{1 - p}}{{C - 1}} = {p0}")
+    if not BINARY.isdisjoint(losses):
+        heads.append(rf"p_t = \sigma(z) = {pt}")
+    lines = [
+        rf"{LOOKS[name].symbol} &= {LOOKS[name].terms} = {_filled(name, loss, logs, settings)} = \mathbf{{{tex(loss)}}}"
+        rf" && L' = {tex(slope)}"
+        for name, loss, slope in zip(losses, *values.tolist(), strict=True)
     ]
-    return rf"$${head}$$" + "\n\n" + r"$$\begin{aligned}" + r"\\".join(rows) + r"\end{aligned}$$"
+    head = r", \quad ".join(heads)
+    return f"$${head}$$\n\n" + r"$$\begin{aligned}" + r"\\".join(lines) + r"\end{aligned}$$"
+
+
+def _filled(name: str, loss: float, logs: Tensor, settings: Settings) -> str:
+    """Terms of a loss with numbers in place of the symbols."""
+    p, p0, pt = (tex(value) for value in logs.exp().tolist())
+    nats, nats0, nats_t = (tex(-value) for value in logs.tolist())
+    classes, epsilon, positive = settings.classes, settings.epsilon, settings.positive
+    mixed = 1 - epsilon + epsilon / classes
+    match name:
+        case "bce":
+            return rf"-\ln {pt}"
+        case "focal":
+            alpha = settings.alpha if positive else 1 - settings.alpha
+            weight = "" if settings.alpha == -1 else rf"{alpha:g} \cdot "
+            return rf"{weight}({tex(-math.expm1(float(logs[2])))})^{{{settings.gamma:g}}} \cdot {nats_t}"
+        case "prob":
+            sigmoid = np.float32(math.exp(float(logs[2])) if positive else -math.expm1(float(logs[2])))
+            return rf"-\max(\ln {tex(float(sigmoid if positive else 1 - sigmoid))}, -100)"
+        case "smooth" | "others":
+            on = mixed if name == "smooth" else 1 - epsilon
+            return rf"{on:.4g} \cdot {nats} + {1 - on:.4g} \cdot {nats0}"
+        case "kl":
+            off = epsilon / classes
+            entropy = -mixed * math.log(mixed) - ((classes - 1) * off * math.log(off) if off else 0)
+            return rf"{tex(loss + entropy)} - {tex(entropy)}"
+        case "twice":
+            return rf"\ln(e^{{{p}}} + {classes - 1} e^{{{p0}}}) - {p}"
+    return rf"-\ln {p}"
+
+
+def tex(value: float) -> str:
+    """Three significant digits in LaTeX."""
+    digits, _, power = f"{value + 0.0:.3g}".partition("e")
+    return rf"{digits} \cdot 10^{{{int(power)}}}" if power else digits

@@ -27,28 +27,28 @@ def taps_scene(pixels: Tensor, weights: Tensor, *, dilation: int, at: tuple[int,
         radius: pixels shown on each side of it; those outside the picture are black, the zeros of the padding.
     """
     column, row = at
-    window = F.pad(pixels, (radius, radius, radius, radius))[row : row + 2 * radius + 1, column : column + 2 * radius + 1]
+    across = 2 * radius + 1
+    window = F.pad(pixels, (radius, radius, radius, radius))[row : row + across, column : column + across]
     reach = dilation * (len(weights) // 2)
     low, high = radius - reach, radius + reach + 1
     shapes: list[Shape] = [
         Box(xyxy=(low, low, high, high), label=f"{high - low} × {high - low}", color=GREEN, dash=True)
     ]
     for index, weight in enumerate(weights.flatten().tolist()):
-        x, y = low + dilation * (index % len(weights)), low + dilation * (index // len(weights))
-        value = float(window[y, x])
+        left, top = low + dilation * (index % len(weights)), low + dilation * (index // len(weights))
+        value = float(window[top, left])
         color = VERMILLION if weight > 0 else BLUE if weight < 0 else GREY
         tip = f"weight {weight:g} × grey {value:.3f} = {weight * value:.3f}"
         shapes += [
-            Box(xyxy=(x, y, x + 1, y + 1), color=color, width=1, fill=0.9, tip=tip),
-            Text(x=x + 0.5, y=y + 0.5, text=f"{weight:g}".replace("-", "−"), color="#fff", size=9),
+            Box(xyxy=(left, top, left + 1, top + 1), color=color, width=1, fill=0.9, tip=tip),
+            Text(x=left + 0.5, y=top + 0.5, text=f"{weight:g}".replace("-", "−"), color="#fff", size=9),
         ]
     if dilation > 2:
-        start, end, y = low + 1, low + dilation, high - 0.5
+        start, end, y = low + 1.0, float(low + dilation), high - 0.5
         shapes.append(Path(points=((start, y), (end, y)), color=GREEN, arrow=True))
         shapes.append(Text(x=(start + end) / 2, y=y - 1.6, text=f"gap {dilation - 1}", color=GREEN, plate=True))
-    return Scene(
-        pixels=grey_picture(window), shapes=shapes, caption=f"Taps at rate {dilation}: gaps of {dilation - 1} px", exact=True, max_width=480
-    )
+    caption = f"Taps at rate {dilation}: gaps of {dilation - 1} px"
+    return Scene(pixels=grey_picture(window), shapes=shapes, caption=caption, exact=True, max_width=480)
 
 
 def response_scene(response: Tensor, weights: Tensor, *, dilation: int, at: tuple[int, int]) -> Scene:
@@ -103,7 +103,7 @@ def coverage_scene(counts: Tensor) -> Scene:
     field = Box(xyxy=(scale, scale, edge, edge), color=VERMILLION, tip=f"Receptive field, {size} × {size}")
     digits = len(str(int(counts.max())))
     numbers = _numbers(counts, scale) if size * max(digits, 2) <= MOST_DIGITS else []
-    caption = f"Paths to each of {size} × {size} pixels; hatched: none"
+    caption = f"Paths to each of {size} × {size} pixels (hatched: no path)"
     return Scene(pixels=pixels, shapes=[*numbers, field], caption=caption, exact=True, max_width=480)
 
 

@@ -14,20 +14,22 @@ from cvviz.figures.scene import XYXY, Box, Dot, Handles, Path, Scene, Shape, Tex
 from cvviz.figures.theme import BLUE, GREEN, GREY, PURPLE, VERMILLION
 
 TARGET, PREDICTION = GREEN, BLUE
-FADE = 0.45  # of the way to white, so that lines read on any picture
-GAIN = 0.8  # length of an arrow, in sides of the box, where moving the edge by one side would change the loss by 1
-SMALLEST = 60  # arrows of smaller boxes are drawn as if of this side, in pixels
+FADE = 0.6  # of the way to white, so that lines read on any picture
+GAIN = 0.5  # length of an arrow, in sides of the box, where moving the edge by one side would change the loss by 1
+FLAT = 0.005  # no arrow where moving the edge by one side would change the loss by less
+SMALLEST = 60  # the arrows of a smaller box are drawn as if of this side, in pixels
+SHORTEST = 14  # of an arrow, in pixels, so that it shows its direction
 
 
 def backdrop(pixels: Tensor, width: int, height: int) -> Tensor:
-    """(3, H, W) uint8 scaled to fill ``width`` x ``height``, cut there about its centre, and faded."""
+    """(3, H, W) uint8 cut about its centre to the shape of ``width`` x ``height``, scaled to that, and faded."""
     rows, columns = pixels.shape[1:]
-    scale = max(width / columns, height / rows)
-    size = (max(height, round(rows * scale)), max(width, round(columns * scale)))
-    scaled = interpolate(pixels[None].float(), size=size, mode="bilinear", antialias=True)[0]
-    top, left = (size[0] - height) // 2, (size[1] - width) // 2
-    cut = scaled[:, top : top + height, left : left + width]
-    return torch.lerp(cut, torch.tensor(255.0), FADE).clamp(0, 255).byte()
+    scale = min(columns / width, rows / height)
+    across, down = max(1, round(width * scale)), max(1, round(height * scale))
+    top, left = (rows - down) // 2, (columns - across) // 2
+    cut = pixels[None, :, top : top + down, left : left + across].float()
+    scaled = interpolate(cut, size=(height, width), mode="bilinear", antialias=True)[0]
+    return torch.lerp(scaled, torch.tensor(255.0), FADE).clamp(0, 255).byte()
 
 
 def overlap_scene(
@@ -50,10 +52,12 @@ def overlap_scene(
         caption: one line over the picture.
         handles: the boxes as edited.
     """
-    shapes: list[Shape] = [*_shared(target, prediction, label=terms in ("iou", "giou"))]
+    # Fainter and without its label where the line between the centres crosses it.
+    faint = terms in ("diou", "ciou")
+    shapes: list[Shape] = [*_shared(target, prediction, faint=faint)]
     if terms != "iou":
         shapes += _enclosing(target, prediction, empty=terms == "giou")
-    if terms in ("diou", "ciou"):
+    if faint:
         shapes += _distance(target, prediction)
     if terms == "ciou":
         shapes += _angle(target, prediction)
@@ -70,13 +74,13 @@ def _center(box: XYXY) -> tuple[float, float]:
     return (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
 
 
-def _shared(first: XYXY, second: XYXY, *, label: bool) -> Iterator[Shape]:
+def _shared(first: XYXY, second: XYXY, *, faint: bool) -> Iterator[Shape]:
     """The intersection."""
     (x1, y1), (x2, y2) = map(max, first[:2], second[:2]), map(min, first[2:], second[2:])
     if x1 < x2 and y1 < y2:
-        yield Box(xyxy=(x1, y1, x2, y2), color=PURPLE, width=0, fill=0.6)
-        if label and min(x2 - x1, y2 - y1) > 30:
-            yield Text(x=(x1 + x2) / 2, y=(y1 + y2) / 2, text="I", color=PURPLE, plate=True)
+        yield Box(xyxy=(x1, y1, x2, y2), color=PURPLE, width=0, fill=0.3 if faint else 0.6)
+        if not faint and min(x2 - x1, y2 - y1) > 30:
+            yield Text(x=x1 + 14, y=y2 - 14, text="I", color=PURPLE, plate=True)
 
 
 def _enclosing(first: XYXY, second: XYXY, *, empty: bool) -> Iterator[Shape]:
@@ -103,7 +107,7 @@ def _distance(target: XYXY, prediction: XYXY) -> Iterator[Shape]:
     yield Path(points=((x1, y1), (x2, y2)), color=GREY, dash=True)
     yield Text(x=x1 + 0.12 * (x2 - x1), y=y1 + 0.12 * (y2 - y1), text="c", color=GREY, plate=True)
     ends = _center(target), _center(prediction)
-    yield Path(points=ends, color=PURPLE, width=3)
+    yield Path(points=ends, color=PURPLE, width=4)
     for (x, y), color in zip(ends, (TARGET, PREDICTION), strict=True):
         yield Dot(x=x, y=y, color=color, radius=5)
     if math.dist(*ends) > 30:
@@ -112,13 +116,19 @@ def _distance(target: XYXY, prediction: XYXY) -> Iterator[Shape]:
 
 
 def _angle(target: XYXY, prediction: XYXY) -> Iterator[Shape]:
-    """The diagonals of both boxes from one corner of the prediction: v is the angle between them."""
-    length = math.hypot(prediction[2] - prediction[0], prediction[3] - prediction[1])
-    for box, color in ((target, TARGET), (prediction, PREDICTION)):
-        across, down = box[2] - box[0], box[3] - box[1]
-        scale = length / math.hypot(across, down)
-        end = (prediction[0] + scale * across, prediction[1] + scale * down)
-        yield Path(points=(prediction[:2], end), color=color, dash=True)
+    """The diagonals of both boxes from one corner of the prediction; the angle of the wedge between them is in v."""
+    x, y = prediction[:2]
+    sides = [(box[2] - box[0], box[3] - box[1]) for box in (target, prediction)]
+    length = math.hypot(*sides[1])
+    angles = [math.atan2(down, across) for across, down in sides]
+    steps = [angles[0] + (angles[1] - angles[0]) * step / 12 for step in range(13)]
+    arc = [(x + length / 2 * math.cos(angle), y + length / 2 * math.sin(angle)) for angle in steps]
+    yield Path(points=((x, y), *arc), color=VERMILLION, width=0, closed=True, fill=0.5)
+    for angle, color in zip(angles, (TARGET, PREDICTION), strict=True):
+        end = (x + length * math.cos(angle), y + length * math.sin(angle))
+        yield Path(points=((x, y), end), color=color, dash=True)
+    if abs(angles[1] - angles[0]) > 0.1 and length > 60:
+        yield Text(x=arc[6][0], y=arc[6][1], text="v", color=VERMILLION, plate=True)
 
 
 def _push(box: XYXY, slopes: Sequence[float], size: tuple[int, int]) -> Iterator[Shape]:
@@ -135,11 +145,11 @@ def _push(box: XYXY, slopes: Sequence[float], size: tuple[int, int]) -> Iterator
     for edge, slope in enumerate(slopes):
         axis = edge % 2
         side = box[axis + 2] - box[axis]
-        length = -GAIN * side * slope * max(side, SMALLEST)
         start, end = list(middle), list(middle)
         start[axis] = box[edge]
-        end[axis] = min(max(box[edge] + length, 0.0), float(size[axis]))
+        length = max(GAIN * abs(side * slope) * max(side, SMALLEST), SHORTEST)
+        end[axis] = min(max(box[edge] - math.copysign(length, slope), 0.0), float(size[axis]))
         yield Dot(x=start[0], y=start[1], color=VERMILLION, radius=3)
-        if abs(end[axis] - start[axis]) > 2:
+        if abs(side * slope) > FLAT and end != start:
             points = ((start[0], start[1]), (end[0], end[1]))
             yield Path(points=points, color=VERMILLION, width=4, arrow=True)

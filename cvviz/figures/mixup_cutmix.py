@@ -125,7 +125,8 @@ def draws_figure(alpha: float, lam: float) -> go.Figure:
     figure.add_bar(
         x=_small(edges[:-1] + 0.025), y=_small(share), marker={"color": GREY}, width=0.046, hovertemplate=tip
     )
-    figure.add_vline(x=lam, line={"color": VERMILLION, "width": 3}, annotation_text=f"λ = {lam:.3f}")
+    line, side = {"color": VERMILLION, "width": 3}, "top right" if lam < 0.5 else "top left"
+    figure.add_vline(x=lam, line=line, annotation_text=f"λ = {lam:.3f}", annotation_position=side)
     figure.update_xaxes(range=[-0.01, 1.01])
     return figure.update_yaxes(range=[0, 50])
 

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from math import prod
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+from cvviz.ops.checks import check_floating
 from cvviz.ops.receptive_field import Layer
 
 
@@ -155,7 +157,7 @@ def reach_before(dilations: Sequence[int], *, kernel_size: int = 3) -> list[tupl
 
     Reference:
         Wang, Chen, Yuan et al., "Understanding Convolution for Semantic Segmentation", 2018,
-        https://arxiv.org/abs/1702.08502, states a sufficient condition of this kind.
+        https://arxiv.org/abs/1702.08502, which gives a related rule for rates that start at 1.
     """
     if isinstance(kernel_size, int) and kernel_size < 2:
         raise ValueError(f"kernel_size must be at least 2, got {kernel_size}.")
@@ -164,6 +166,36 @@ def reach_before(dilations: Sequence[int], *, kernel_size: int = 3) -> list[tupl
         pairs.append((dilation, field))
         field += effective_kernel_size(kernel_size, dilation) - 1
     return pairs
+
+
+def loss_of_stride(response: Tensor, stride: int) -> float:
+    """Share of a map that bilinear interpolation between every ``stride``-th value does not bring back.
+
+    Args:
+        response: (H, W), floating point. Rows and columns behind the last value that is kept are left out.
+        stride: step between the values that are kept, at least 1.
+
+    Returns:
+        Root mean square of the difference over that of the map; 0 where the map is zero.
+
+    Raises:
+        TypeError: if ``response`` is not a floating-point tensor or ``stride`` not an int.
+        ValueError: if ``response`` is not two-dimensional or is empty, or ``stride`` is below 1.
+
+    Example:
+        >>> loss_of_stride(torch.tensor([[0.0, 1.0, 2.0]]), 2)  # a ramp comes back
+        0.0
+    """
+    check_floating(response, "response")
+    if response.ndim != 2 or response.numel() == 0:
+        raise ValueError(f"response must have shape (H, W) with H, W >= 1, got {tuple(response.shape)}.")
+    stride = Layer(1, stride).stride
+    kept = response[::stride, ::stride]
+    height, width = (stride * (length - 1) + 1 for length in kept.shape)
+    known = response[:height, :width]
+    guess = F.interpolate(kept[None, None], (height, width), mode="bilinear", align_corners=True)[0, 0]
+    norm = float(known.norm())
+    return float((known - guess).norm()) / norm if norm else 0.0
 
 
 def _check_countable(layers: Sequence[Layer], *, axes: int) -> None:

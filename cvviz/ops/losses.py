@@ -363,6 +363,4 @@ def _check_indices(target: Tensor, shape: torch.Size, num_classes: int) -> None:
     if target.shape != shape:
         raise ValueError(f"target must have shape {tuple(shape)}, got {tuple(target.shape)}.")
     if ((target < 0) | (target >= num_classes)).any():
-        raise ValueError(
-            f"target must lie in [0, {num_classes - 1}], got {int(target.min())} to {int(target.max())}."
-        )
+        raise ValueError(f"target must lie in [0, {num_classes - 1}], got {int(target.min())} to {int(target.max())}.")

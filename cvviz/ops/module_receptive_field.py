@@ -4,21 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count
 from typing import Any, Literal
 
 from torch import fx, nn
 
 from cvviz.ops.receptive_field import Field, Layer, Node, node_fields, node_sizes
 
-# Functions and methods that leave every unit in its place, that merge maps, and that end the spatial part.
-_PLAIN = frozenset(
-    "relu relu_ relu6 hardtanh hardswish hardsigmoid leaky_relu elu silu gelu sigmoid tanh dropout batch_norm "
-    "layer_norm group_norm stochastic_depth permute transpose contiguous view reshape unsqueeze getitem clone".split()
-)
-_MERGES = frozenset("add iadd add_ sub mul imul mul_ truediv".split())
-_ENDS = frozenset("flatten mean adaptive_avg_pool2d adaptive_max_pool2d size getattr dim".split())
-# The files of torch.nn.modules whose modules leave every unit in its place.
-_PLAIN_FILES = frozenset("activation batchnorm normalization instancenorm dropout linear channelshuffle".split())
+# Functions and methods, by name: those that leave every unit in its place, that merge maps, that end the spatial part.
+# fmt: off
+_PLAIN = {
+    "relu", "relu_", "relu6", "hardtanh", "hardswish", "hardsigmoid", "leaky_relu", "elu", "silu", "gelu", "sigmoid",
+    "tanh", "dropout", "batch_norm", "layer_norm", "group_norm", "stochastic_depth", "permute", "transpose",
+    "contiguous", "view", "reshape", "unsqueeze", "getitem", "clone",
+}
+# fmt: on
+_MERGES = {"add", "iadd", "add_", "sub", "mul", "imul", "mul_", "truediv"}
+_ENDS = {"flatten", "mean", "adaptive_avg_pool2d", "adaptive_max_pool2d", "size", "getattr", "dim"}
+_POOLS: dict[str, Any] = {"max_pool2d": nn.MaxPool2d, "avg_pool2d": nn.AvgPool2d}
+# Files of torch.nn.modules whose modules leave every unit in its place.
+_PLAIN_FILES = {"activation", "batchnorm", "normalization", "instancenorm", "dropout", "linear", "channelshuffle"}
 _END_MODULES = (nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d, nn.Flatten)
 
 # Index of the node that made a map, and the map's channels; None for a value that is not a map.
@@ -109,7 +114,7 @@ def _through_module(part: nn.Module, name: str, nodes: list[Node], place: tuple[
     if isinstance(part, nn.ConvTranspose2d):
         layer = _window(part, axis)
         if layer.dilation > 1 or layer.kernel_size < layer.stride or part.output_padding[axis]:
-            raise ValueError(f"{name}: a transposed convolution needs kernel >= stride, no dilation, no output padding.")
+            raise ValueError(f"{name} must have kernel_size >= stride, no dilation and no output padding.")
         nodes.append(Node("transpose", name, (source,), layer))
         return len(nodes) - 1, part.out_channels
     if part.__module__.rpartition(".")[2] in _PLAIN_FILES and not isinstance(part, nn.MultiheadAttention):
@@ -119,14 +124,14 @@ def _through_module(part: nn.Module, name: str, nodes: list[Node], place: tuple[
 
 def _through_function(step: fx.Node, nodes: list[Node], read: list[tuple[int, int]], axis: int) -> _Place:
     operation = step.target if isinstance(step.target, str) else getattr(step.target, "__name__", str(step.target))
-    name = ".".join([*list(step.meta.get("nn_module_stack", {}))[-1:], operation])
+    name = _unused(".".join([*list(step.meta.get("nn_module_stack", {}))[-1:], operation]), nodes)
     if operation in _ENDS:
         return None
     if operation == "chunk":
-        return read[0][0], read[0][1] // 2
-    if operation in ("max_pool2d", "avg_pool2d"):
-        pool = nn.MaxPool2d if operation == "max_pool2d" else nn.AvgPool2d
-        return _through_module(pool(*step.args[1:], **step.kwargs), name, nodes, read[0], axis)
+        pieces = step.args[1] if len(step.args) > 1 else step.kwargs["chunks"]
+        return read[0][0], read[0][1] // int(str(pieces))
+    if operation in _POOLS:
+        return _through_module(_POOLS[operation](*step.args[1:], **step.kwargs), name, nodes, read[0], axis)
     sources = tuple(index for index, _ in read)
     if operation in _PLAIN or (operation in _MERGES and len(set(sources)) == 1):
         return read[0]
@@ -138,6 +143,11 @@ def _through_function(step: fx.Node, nodes: list[Node], read: list[tuple[int, in
         nodes.append(Node("concat", name, sources, shares=tuple(channels / total for _, channels in read)))
         return len(nodes) - 1, total
     raise ValueError(f"module has no local receptive field: it calls {name}.")
+
+
+def _unused(name: str, nodes: list[Node]) -> str:
+    taken = {node.name for node in nodes}
+    return next(free for i in count() if (free := f"{name}_{i}" if i else name) not in taken)
 
 
 def _window(part: Any, axis: int) -> Layer:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import gcd, lcm
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from cvviz.ops.checks import check_floating
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,75 +212,143 @@ def _window_count(size: int, layer: Layer, ceil_mode: bool) -> int:
     return count + int(ceil_mode and room % layer.stride > 0 and count * layer.stride < size + layer.padding)
 
 
-def gradient_mass(nodes: Sequence[Node], *, node: int = -1, dims: Literal[1, 2] = 2) -> Tensor:
+def gradient_mass(nodes: Sequence[Node], *, node: int = -1, unit: tuple[int, ...] = (0, 0)) -> Tensor:
     """Share of a unit's gradient that each input pixel of its field receives, with equal weights everywhere.
 
     The network is made linear: equal weights, no activations, every pooling an average. The result is also the
     expected squared gradient over independent random weights of mean zero: it obeys the same recursion. Nothing is
-    clipped at the border of the input, so that any unit of the map has this picture.
+    clipped at the border of the input, so that the picture is the same for every unit of a map that does not up-sample.
 
     Args:
-        nodes: the network.
-        node: index of the node whose unit 0 is followed back to the input.
-        dims: 2 for the map, 1 for its sum over columns.
+        nodes: the network, the input first.
+        node: index of the node that the unit belongs to.
+        unit: (row, column) of the unit, or (row,) alone for the sum over columns.
 
     Returns:
-        (size, size) or (size,) float64, non-negative, of sum 1.
+        (size, size) or (size,) float64, non-negative, of sum 1: the unit's field, from its first pixel on.
+
+    Raises:
+        ValueError: if ``unit`` has no index or more than two.
 
     Example:
-        >>> gradient_mass(chain([Layer(3), Layer(3)]), dims=1) * 9
+        >>> (gradient_mass(chain([Layer(3), Layer(3)]), unit=(0,)) * 9).round()
         tensor([1., 2., 3., 2., 1.], dtype=torch.float64)
 
     Reference:
         Wenjie Luo, Yujia Li, Raquel Urtasun, Richard Zemel, "Understanding the Effective Receptive Field in Deep
         Convolutional Neural Networks", 2016, https://arxiv.org/abs/1701.04128
     """
+    if len(unit) not in (1, 2):
+        raise ValueError(f"unit must be (row,) or (row, column), got {unit}.")
     node %= len(nodes)
-    patches = {node: (torch.ones((1, 1) + (1,) * dims, dtype=torch.float64), 0)}  # gradient, its first row
+    if len(unit) == 2 and all(len(step.sources) < 2 for step in nodes[: node + 1]):
+        # Along a chain of equal weights the map is the product of its sums.
+        rows, columns = (gradient_mass(nodes, node=node, unit=(at,)) for at in unit)
+        return torch.outer(rows, columns)
+    patches = {node: _Patch(torch.ones((1, 1) + (1,) * len(unit), dtype=torch.float64), unit)}
     for index in range(node, 0, -1):
         if index not in patches:
             continue
-        patch, first = patches.pop(index)
-        current = nodes[index]
+        patch, current = patches.pop(index), nodes[index]
         if current.layer is not None:
-            spread = _spread if current.kind == "window" else _gather
-            patch, first = spread(patch, first, current.layer)
+            patch = _spread(patch, current.layer) if current.kind == "window" else _gather(patch, current.layer)
         for source, share in zip(current.sources, current.shares or (1.0,) * len(current.sources), strict=True):
-            patches[source] = _add(patches.get(source), (patch * share, first))
-    mass = patches[0][0][0, 0]
+            part = _Patch(patch.values * share, patch.first)
+            patches[source] = _add(patches[source], part) if source in patches else part
+    mass = patches[0].values[0, 0]
     return mass / mass.sum()
 
 
-def _spread(patch: Tensor, first: int, layer: Layer) -> tuple[Tensor, int]:
+def effective_size(profile: Tensor, *, share: float = 0.95) -> int:
+    """Shortest run of rows that holds a share of a gradient.
+
+    Args:
+        profile: (size,) non-negative gradient mass by row, such as ``gradient_mass(..., dims=1)``.
+        share: part of the total that the run must hold, in (0, 1].
+
+    Returns:
+        Length of the run in rows.
+
+    Raises:
+        TypeError: if ``profile`` is not a floating-point tensor.
+        ValueError: if it is empty, not one-dimensional, negative or zero, or ``share`` is out of range.
+
+    Example:
+        >>> effective_size(torch.tensor([1.0, 2.0, 4.0, 2.0, 1.0]), share=0.8)
+        3
+    """
+    check_floating(profile, "profile")
+    if profile.ndim != 1 or not len(profile):
+        raise ValueError(f"profile must have shape (size,) with size > 0, got {tuple(profile.shape)}.")
+    if not (bool((profile >= 0).all()) and profile.sum() > 0):
+        raise ValueError("profile must be non-negative with a positive sum.")
+    if not 0 < share <= 1:
+        raise ValueError(f"share must lie in (0, 1], got {share:g}.")
+    below = F.pad(profile.double().cumsum(0), (1, 0))  # [size + 1] mass before each row
+    wanted = below + share * below[-1]
+    # Room for the rounding of the sums, or a share of 1 would never be reached.
+    ends = torch.searchsorted(below, wanted - 1e-12 * below[-1])
+    lengths = (ends - torch.arange(len(ends)))[ends < len(below)]
+    return int(lengths.min())
+
+
+class _Patch(NamedTuple):
+    """The part of a map's gradient that is not zero, (1, 1, rows, columns) or (1, 1, rows), and its first indices."""
+
+    values: Tensor
+    first: tuple[int, ...]
+
+    @property
+    def end(self) -> tuple[int, ...]:
+        return tuple(at + side for at, side in zip(self.first, self.values.shape[2:], strict=True))
+
+
+class _Patch(NamedTuple):
+    """The part of a map's gradient that is not zero, (1, 1, rows, columns) or (1, 1, rows), and its first indices."""
+
+    values: Tensor
+    first: tuple[int, ...]
+
+    @property
+    def end(self) -> tuple[int, ...]:
+        return tuple(at + side for at, side in zip(self.first, self.values.shape[2:], strict=True))
+
+
+def _spread(patch: _Patch, layer: Layer) -> _Patch:
     """Gradient on the input of a window, one axis after the other, for equal weights are separable."""
-    dims = patch.ndim - 2
+    values = patch.values
+    dims = len(patch.first)
     transpose = F.conv_transpose2d if dims == 2 else F.conv_transpose1d
     for axis in range(dims):
         taps = [layer.kernel_size if axis == i else 1 for i in range(dims)]
         stride = [layer.stride if axis == i else 1 for i in range(dims)]
         dilation = [layer.dilation if axis == i else 1 for i in range(dims)]
-        kernel = patch.new_full((1, 1, *taps), 1 / layer.kernel_size)
-        patch = transpose(patch, kernel, stride=stride, dilation=dilation)
-    return patch, first * layer.stride - layer.padding
+        kernel = values.new_full((1, 1, *taps), 1 / layer.kernel_size)
+        values = transpose(values, kernel, stride=stride, dilation=dilation)
+    return _Patch(values, tuple(at * layer.stride - layer.padding for at in patch.first))
 
 
-def _gather(patch: Tensor, first: int, layer: Layer) -> tuple[Tensor, int]:
+def _gather(patch: _Patch, layer: Layer) -> _Patch:
     """Gradient on the input of a transposed convolution: unit i collects outputs i * stride - padding + tap."""
-    dims = patch.ndim - 2
-    low = -((layer.kernel_size - 1 - first - layer.padding) // layer.stride)
-    high = (first + patch.shape[-1] - 1 + layer.padding) // layer.stride
-    before = first - (low * layer.stride - layer.padding)
-    after = (high * layer.stride - layer.padding + layer.kernel_size) - (first + patch.shape[-1])
-    patch = F.pad(patch, (before, after) * dims)
-    kernel = patch.new_full((1, 1) + (layer.kernel_size,) * dims, (layer.stride / layer.kernel_size) ** dims)
+    reach = layer.kernel_size - 1 - layer.padding
+    low = tuple(-((reach - at) // layer.stride) for at in patch.first)
+    high = tuple((end - 1 + layer.padding) // layer.stride for end in patch.end)
+    pads: list[int] = []
+    for axis in reversed(range(len(low))):  # F.pad takes the last axis first
+        pads.append(patch.first[axis] - (low[axis] * layer.stride - layer.padding))
+        pads.append(high[axis] * layer.stride + reach + 1 - patch.end[axis])
+    dims = len(low)
+    kernel = patch.values.new_full((1, 1) + (layer.kernel_size,) * dims, (layer.stride / layer.kernel_size) ** dims)
     convolve = F.conv2d if dims == 2 else F.conv1d
-    return convolve(patch, kernel, stride=layer.stride), low
+    return _Patch(convolve(F.pad(patch.values, pads), kernel, stride=layer.stride), low)
 
 
-def _add(one: tuple[Tensor, int] | None, two: tuple[Tensor, int]) -> tuple[Tensor, int]:
-    if one is None:
-        return two
-    first = min(one[1], two[1])
-    end = max(one[1] + one[0].shape[-1], two[1] + two[0].shape[-1])
-    padded = [F.pad(p, (at - first, end - at - p.shape[-1]) * (p.ndim - 2)) for p, at in (one, two)]
-    return padded[0] + padded[1], first
+def _add(one: _Patch, two: _Patch) -> _Patch:
+    first = tuple(map(min, one.first, two.first))
+    end = tuple(map(max, one.end, two.end))
+    padded = []
+    for patch in (one, two):
+        sides = zip(first, patch.first, patch.end, end, strict=True)
+        pads = [pad for low, at, stop, high in reversed([*sides]) for pad in (at - low, high - stop)]
+        padded.append(F.pad(patch.values, pads))
+    return _Patch(padded[0] + padded[1], first)

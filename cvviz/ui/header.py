@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from cvviz.catalogue import Entry, neighbours
-from cvviz.ui.components import copy_link, page_keys
+from cvviz.ui.components.browser import copy_link, page_keys
 from cvviz.ui.state import PRESENT
 
 

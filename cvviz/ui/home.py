@@ -16,8 +16,8 @@ def draw(pages: Mapping[str, st.Page]) -> None:
     st.session_state["page"] = None
     st.title("Computer-vision interviews, hands on")
     st.markdown(
-        "Move a slider, drag a box, use your own photo, and watch the numbers follow. Every number is computed by torch "
-        "while you look and compared with a second, independent route; the code that made it goes home with you."
+        "Move a slider, drag a box, use your own photo, and watch the numbers follow. Every number is computed by "
+        "torch while you look and compared with a second, independent route; the code that made it goes home with you."
     )
     st.markdown("**A path to begin with**")
     with st.container(horizontal=True):

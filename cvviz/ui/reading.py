@@ -22,6 +22,7 @@ MARKS = {
 }
 
 
+@st.fragment
 def draw_reading(entry: Entry, concept: Concept[Any, Any], view: View) -> None:
     """The words of a concept."""
     names = ["Theory", f"Questions ({len(entry.questions)})", f"Claims ({len(concept.claims)})", "References"]

@@ -12,7 +12,7 @@ import streamlit as st
 
 from cvviz.catalogue import Entry, by_section, entries
 from cvviz.ui import home, warmup
-from cvviz.ui.components import search
+from cvviz.ui.components.search import search
 
 ROOT = Path(__file__).parents[2]
 

@@ -18,11 +18,13 @@ from cvviz.params import controls_of, from_query, to_query
 from cvviz.ui import tray
 
 PRESENT = "present"
+# Keys of the two fragments of a page. While a hand is on a control only the stage runs.
+CONTROLS, STAGE = "controls", "stage"
 
 
 @dataclass
 class View:
-    """The state of one concept page.
+    """The state of one concept page. Its methods up to ``show`` are events: call them in callbacks of widgets alone.
 
     Attributes:
         params: what is set.
@@ -52,32 +54,45 @@ class View:
     def take(self, name: str, text: str) -> None:
         """Set a field from text; refuse it with a sentence if it cannot be read."""
         try:
-            value = controls_of(self.concept.params)[name].decode(text)
+            self._set(name, controls_of(self.concept.params)[name].decode(text))
         except ValueError as error:
             self.errors[name] = str(error)
-        else:
-            self.put(name, value)
+        self._rerun()
 
     def put(self, name: str, value: Any) -> None:
         """Set a field."""
-        self.errors.pop(name, None)
-        self.params = replace(self.params, **{name: value})
+        self._set(name, value)
+        self._rerun()
 
-    def take_live(self, component: str, name: str | None = None) -> None:
-        """Event of a live component: ``{"text", "live", "seq"}`` and, for boxes, the ``field``."""
-        value = st.session_state[component].get("input") or {}
-        if value.get("seq", 0) > self.seq:
+    def refuse(self, name: str, sentence: str) -> None:
+        """Keep a field as it is and say why."""
+        self.errors[name] = sentence
+        self._rerun()
+
+    def take_live(self) -> None:
+        """Event of the wire."""
+        value = st.session_state[self.key("wire")].get("input") or {}
+        if value.get("seq", 0) > self.seq and value["field"] in controls_of(self.concept.params):
             self.seq, self.live = value["seq"], bool(value["live"])
-            self.take(name or value["field"], str(value["text"]))
+            self.take(value["field"], str(value["text"]))
 
     def show(self, params: Any) -> None:
         """Event of a preset or the reset button: set everything but the user's own files."""
-        kept = {
-            name: getattr(self.params, name) for name, item in controls_of(self.concept.params).items() if not item.in_url
-        }
+        controls = controls_of(self.concept.params)
+        kept = {name: getattr(self.params, name) for name, control in controls.items() if not control.in_url}
         self.params = replace(params, **kept)
         self.errors.clear()
-        self.notes.clear()
+        self._rerun()
+
+    def _set(self, name: str, value: Any) -> None:
+        self.errors.pop(name, None)
+        self.params = replace(self.params, **{name: value})
+
+    def _rerun(self) -> None:
+        # Names what runs instead of the fragment that the widget lies in. A live input comes by the wire, which lies in
+        # the stage: there the default is right, and naming it would cost a second run.
+        if not self.live:
+            st.rerun([CONTROLS, STAGE])
 
     def result(self) -> Any:
         """Result at ``params``, computed once."""

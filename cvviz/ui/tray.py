@@ -24,7 +24,13 @@ def own_picture() -> Picture | None:
 
 
 def choose_picture(
-    control: Image, value: Picture, *, key: str, error: str, put: Callable[[Picture], None], refuse: Callable[[str], None]
+    control: Image,
+    value: Picture,
+    *,
+    key: str,
+    error: str,
+    put: Callable[[Picture], None],
+    refuse: Callable[[str], None],
 ) -> None:
     """Draw the choice between samples and the visitor's own picture, with upload and camera."""
     own = own_picture()

@@ -9,7 +9,7 @@ import streamlit as st
 
 from cvviz.controls import Boxes, Choice, Control, File, Image, Ints, LayerStack, Many, Slider, Toggle
 from cvviz.params import controls_of
-from cvviz.ui.components import live_slider
+from cvviz.ui.components.live import live_slider
 from cvviz.ui.state import View
 from cvviz.ui.tray import choose_picture
 
@@ -28,10 +28,10 @@ def draw(view: View, name: str, control: Control) -> None:
     key, value, error = view.key(name), getattr(view.params, name), view.errors.get(name, "")
     match control:
         case Slider():
-            live_slider(control, value, key=key, error=error, on_change=partial(view.take_live, key, name))
+            live_slider(control, name, value, key=key, error=error)
             return
         case Image():
-            put, refuse = partial(view.put, name), partial(view.errors.__setitem__, name)
+            put, refuse = partial(view.put, name), partial(view.refuse, name)
             choose_picture(control, value, key=key, error=error, put=put, refuse=refuse)
             return
         case Toggle():
@@ -78,7 +78,12 @@ def _choice(view: View, name: str, control: Choice, key: str, value: str) -> Non
         )
     else:
         st.selectbox(
-            control.label, list(titles), key=key, format_func=titles.__getitem__, help=control.help or None, on_change=change
+            control.label,
+            list(titles),
+            key=key,
+            format_func=titles.__getitem__,
+            help=control.help or None,
+            on_change=change,
         )
 
 
@@ -121,7 +126,7 @@ def _file(view: View, name: str, control: File, key: str, value: Any) -> None:
         try:
             parsed = control.parse(file.name, file.getvalue()) if control.parse else file.getvalue()
         except ValueError as problem:
-            view.errors[name] = str(problem)
+            view.refuse(name, str(problem))
         else:
             view.put(name, parsed)
 

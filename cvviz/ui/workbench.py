@@ -13,10 +13,11 @@ from cvviz.concept import Check, Concept
 from cvviz.figures.scene import Scene
 from cvviz.params import controls_of
 from cvviz.snippets import snippet
-from cvviz.ui.components import pulse, show_scenes
+from cvviz.ui.components.live import wire
+from cvviz.ui.components.scenes import show_scenes
 from cvviz.ui.header import draw_header, draw_pager
 from cvviz.ui.reading import draw_reading
-from cvviz.ui.state import View, open_view
+from cvviz.ui.state import CONTROLS, STAGE, View, open_view
 from cvviz.ui.widgets import draw_controls
 
 log = logging.getLogger(__name__)
@@ -32,34 +33,37 @@ def draw_page(concept: Concept[Any, Any], view: Callable[[Any, Any], None] | Non
     for note in current.notes:
         st.warning(note, icon=":material/link_off:")
     with st.container(key="workbench"):
-        workbench(current, view)
+        left, right = st.columns([1, 2], gap="large")
+    with left:
+        controls(current)
+    with right:
+        stage(current, view)
     with st.container(key="reading"):
         draw_reading(entry, concept, current)
     draw_pager(entry)
 
 
-@st.fragment
-def workbench(view: View, extras: Callable[[Any, Any], None] | None) -> None:
-    """Controls and stage: all that runs when a control moves.
+@st.fragment(key=CONTROLS)
+def controls(view: View) -> None:
+    """Examples, controls and reset. Left alone while a control moves: only the stage has something new to say."""
+    draw_presets(view)
+    draw_controls(view)
+    st.button("Reset", icon=":material/restart_alt:", key=view.key("reset"), on_click=reset, args=(view,))
 
-    The stage comes first and the pulse last, so that a live control asks again only when its answer is on the screen.
-    """
-    left, right = st.columns([1, 2], gap="large")
-    with right:
-        try:
-            draw_stage(view, extras)
-        except ValueError as problem:  # what compute says of settings that have no result
-            log.info("%s at %s: %s", view.concept.slug, view.params, problem)
-            st.warning(str(problem), icon=":material/rule:")
-        except Exception:
-            log.exception("%s at %s", view.concept.slug, view.params)
-            draw_failure(view)
-    with left:
-        draw_presets(view)
-        draw_controls(view)
-        st.button("Reset", icon=":material/restart_alt:", key=view.key("reset"), on_click=reset, args=(view,))
+
+@st.fragment(key=STAGE)
+def stage(view: View, extras: Callable[[Any, Any], None] | None) -> None:
+    """All that runs while a control moves. The wire comes last: its data say that the rest is there."""
+    try:
+        draw_stage(view, extras)
+    except ValueError as problem:  # what compute says of settings that have no result
+        log.info("%s at %s: %s", view.concept.slug, view.params, problem)
+        st.warning(str(problem), icon=":material/rule:")
+    except Exception:
+        log.exception("%s at %s", view.concept.slug, view.params)
+        draw_failure(view)
     view.write_address()
-    pulse(view.seq, key=view.key("pulse"))
+    wire(view.seq, key=view.key("wire"), on_input=view.take_live)
 
 
 def draw_stage(view: View, extras: Callable[[Any, Any], None] | None) -> None:
@@ -71,7 +75,7 @@ def draw_stage(view: View, extras: Callable[[Any, Any], None] | None) -> None:
     key = view.key("stage")
     if isinstance(drawing, (Scene, tuple, list)):
         scenes = [drawing] if isinstance(drawing, Scene) else drawing
-        show_scenes(scenes, alt=alt, key=key, on_change=lambda: view.take_live(key))
+        show_scenes(scenes, alt=alt, key=key)
     else:
         st.plotly_chart(drawing, key=key, config=CHART, alt=alt)
     draw_check(view.check(result))
@@ -131,14 +135,16 @@ def draw_take_home(view: View, result: Any, drawing: Any) -> None:
             st.code(source, language="python")
         with st.container(horizontal=True):
             if concept.reference is not None:
-                save("Code", ":material/download:", source, f"{concept.slug}.py", "text/x-python")
-            save("Data", ":material/table_view:", lambda: to_csv(concept, view.params, result), f"{concept.slug}.csv", "text/csv")
-            save("Figure", ":material/image:", lambda: to_html(concept.slug, drawing), f"{concept.slug}.html", "text/html")
+                save("Code", f"{concept.slug}.py", "text/x-python", source)
+            save("Data", f"{concept.slug}.csv", "text/csv", lambda: to_csv(concept, view.params, result))
+            save("Figure", f"{concept.slug}.html", "text/html", lambda: to_html(concept.slug, drawing))
 
 
-def save(label: str, icon: str, data: Any, name: str, mime: str) -> None:
-    """Download button; ``data`` may be a callable, which is called when it is clicked."""
-    st.download_button(f"{label} ({name.rpartition('.')[2]})", data, name, mime, icon=icon, on_click="ignore")
+def save(label: str, name: str, mime: str, data: str | Callable[[], str]) -> None:
+    """Download button; a callable is called when the button is clicked."""
+    st.download_button(
+        f"{label} (.{name.rpartition('.')[2]})", data, name, mime, icon=":material/download:", on_click="ignore"
+    )
 
 
 def to_csv(concept: Concept[Any, Any], params: Any, result: Any) -> str:

@@ -7,9 +7,17 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.interpolate import RegularGridInterpolator
 
 import cvviz.ops.dilation as module
-from cvviz.ops.dilation import coverage, effective_kernel_size, path_counts, reach_before, tap_offsets
+from cvviz.ops.dilation import (
+    coverage,
+    effective_kernel_size,
+    loss_of_stride,
+    path_counts,
+    reach_before,
+    tap_offsets,
+)
 from cvviz.ops.receptive_field import Layer
 
 small_layers = st.lists(
@@ -162,9 +170,9 @@ class TestReachBefore:
         assert fits == bool((path_counts(stack(*rates, kernel_size=kernel_size)) > 0).all())
 
     def test_no_common_factor_is_not_enough(self):
-        # 2 > 1: nothing in 2, 3, 7 steps by one pixel.
+        # 2 > 1: nothing in 2, 3, 7 steps by one pixel, so the second row from either rim stays unread.
         assert reach_before([2, 3, 7]) == [(2, 1), (3, 5), (7, 11)]
-        assert int((path_counts(stack(2, 3, 7)) == 0).sum()) > 0
+        assert (path_counts(stack(2, 3, 7)) == 0).nonzero()[:, 0].tolist() == [1, 23]
 
     def test_empty(self):
         assert reach_before([]) == []
@@ -176,3 +184,40 @@ class TestReachBefore:
             reach_before([0, 1])
         with pytest.raises(TypeError, match="kernel_size must be an int, got float"):
             reach_before([1], kernel_size=3.0)
+
+
+class TestLossOfStride:
+    def test_values(self):
+        # Every second value of 1, 0, 1, 0, 1 says 1 everywhere: an error of 1 at two places over three ones.
+        stripes = torch.tensor([[1.0, 0.0, 1.0, 0.0, 1.0]], dtype=torch.float64)
+        assert loss_of_stride(stripes, 2) == pytest.approx(math.sqrt(2 / 3))
+
+    def test_planes_come_back_and_stride_1_loses_nothing(self):
+        rows, columns = torch.meshgrid(torch.arange(13.0), torch.arange(9.0), indexing="ij")
+        assert loss_of_stride(3 * rows - 2 * columns + 1, 4) < 1e-6
+        noise = torch.rand(7, 5, generator=torch.Generator().manual_seed(0))
+        assert loss_of_stride(noise, 1) == 0
+
+    def test_equals_scipy(self):
+        values = torch.rand(11, 16, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+        kept = values[::5, ::5].numpy()  # 3 x 4, at rows 0, 5, 10 and columns 0, 5, 10, 15
+        spline = RegularGridInterpolator((np.arange(3) * 5, np.arange(4) * 5), kept)
+        guess = spline(np.indices((11, 16)).reshape(2, -1).T).reshape(11, 16)
+        exact = values.numpy()
+        expected = np.linalg.norm(exact - guess) / np.linalg.norm(exact)
+        assert loss_of_stride(values, 5) == pytest.approx(expected, rel=1e-12)
+
+    def test_degenerate(self):
+        assert loss_of_stride(torch.zeros(4, 4), 2) == 0  # nothing to lose
+        assert loss_of_stride(torch.ones(1, 1), 9) == 0
+        assert loss_of_stride(torch.rand(3, 3), 9) == 0  # one value is kept, and it is known
+
+    def test_exception(self):
+        with pytest.raises(TypeError, match="response must have a floating-point dtype"):
+            loss_of_stride(torch.ones(2, 2, dtype=torch.int64), 2)
+        with pytest.raises(ValueError, match=r"response must have shape \(H, W\) with H, W >= 1, got \(0, 2\)"):
+            loss_of_stride(torch.ones(0, 2), 2)
+        with pytest.raises(ValueError, match=r"got \(1, 2, 2\)"):
+            loss_of_stride(torch.ones(1, 2, 2), 2)
+        with pytest.raises(ValueError, match="stride must be at least 1, got 0"):
+            loss_of_stride(torch.ones(2, 2), 0)

@@ -11,20 +11,24 @@ import pandas as pd
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils.flop_counter import conv_flop_count
 
 from cvviz.concept import Claim, Concept, Evidence, Preset
 from cvviz.controls import Choice, Image, Ints, Slider
 from cvviz.data.images import Picture, per_picture, sample
 from cvviz.figures.dilation import coverage_scene, paths_scene, response_scene, stride_scenes, taps_scene
 from cvviz.figures.scene import Scene
-from cvviz.ops.dilation import coverage, effective_kernel_size, path_counts, reach_before, tap_offsets
+from cvviz.ops.dilation import (
+    coverage,
+    effective_kernel_size,
+    loss_of_stride,
+    path_counts,
+    reach_before,
+    tap_offsets,
+)
 from cvviz.ops.receptive_field import Layer
 
-VIEWS = {
-    "taps": "One kernel on a picture",
-    "stack": "A stack of rates",
-    "stride": "Dilation or stride",
-}
+VIEWS = {"taps": "One kernel on a picture", "stack": "A stack of rates", "stride": "Dilation or stride"}
 KERNELS = {
     "sobel-x": "Vertical edges (Sobel)",
     "sobel-y": "Horizontal edges (Sobel)",
@@ -32,7 +36,7 @@ KERNELS = {
     "box": "Box blur",
 }
 MOST_RATE = 16
-LE = r"\le"
+CAMERA = sample("camera")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,28 +44,13 @@ class Params:
     """What to look at, one dilated kernel on a picture, and a stack of dilated layers."""
 
     view: Annotated[str, Choice("View", VIEWS)] = "taps"
-    d: Annotated[
-        int,
-        Slider("Rate d", 1, MOST_RATE, 1, unit="px", help="Distance between taps.", when=lambda p: p.view != "stack"),
-    ] = 4
+    d: Annotated[int, Slider("Rate d", 1, MOST_RATE, 1, unit="px", when=lambda p: p.view != "stack")] = 4
     kernel: Annotated[str, Choice("Kernel (3 × 3)", KERNELS, when=lambda p: p.view != "stack")] = "sobel-x"
-    x: Annotated[
-        int, Slider("Across", 0, 100, 1, unit="%", help="Where the kernel lies.", when=lambda p: p.view == "taps")
-    ] = 45
-    y: Annotated[
-        int, Slider("Down", 0, 100, 1, unit="%", help="Where the kernel lies.", when=lambda p: p.view == "taps")
-    ] = 35
-    image: Annotated[Picture, Image("Picture", when=lambda p: p.view != "stack")] = sample("camera")
+    x: Annotated[int, Slider("Kernel across", 0, 100, 1, unit="%", when=lambda p: p.view == "taps")] = 34
+    y: Annotated[int, Slider("Kernel down", 0, 100, 1, unit="%", when=lambda p: p.view == "taps")] = 14
+    image: Annotated[Picture, Image("Picture", when=lambda p: p.view != "stack")] = CAMERA
     rates: Annotated[
-        tuple[int, ...],
-        Ints(
-            "Rates, input first",
-            low=1,
-            high=18,
-            most=5,
-            help="One layer per number; stride 1.",
-            when=lambda p: p.view == "stack",
-        ),
+        tuple[int, ...], Ints("Rates, input first", low=1, high=18, most=5, when=lambda p: p.view == "stack")
     ] = (1, 2, 5)
     k: Annotated[int, Slider("Kernel size k", 2, 5, 1, unit="px", when=lambda p: p.view == "stack")] = 3
 
@@ -71,58 +60,35 @@ class Result:
     """Numbers of every view.
 
     Args:
-        view: the view on the screen, which decides what is checked.
-        d: rate of the single kernel.
+        checked: what the reference reproduces in the current view: the response, the paths, or ``kept``.
         counts: (R, R) int64, paths from one output unit of the stack to each pixel.
         pixels: (H, W) float64 grey values, 0 to 1.
         response: (H, W) float64, the kernel at rate d, padded by d.
-        strided: (ceil(H/d), ceil(W/d)) float64, every d-th pixel taken first, then the kernel at rate 1.
+        kept: (ceil(H/d), ceil(W/d)) float64, the response at every d-th pixel.
+        strided: like ``kept``: every d-th pixel taken first, then the kernel at rate 1.
     """
 
-    view: str
-    d: int
+    checked: Tensor
     counts: Tensor
     pixels: Tensor
     response: Tensor
+    kept: Tensor
     strided: Tensor
-
-    @property
-    def kept(self) -> Tensor:
-        """The response at the pixels that a stride of d keeps."""
-        return self.response[:: self.d, :: self.d]
-
-    @property
-    def checked(self) -> Tensor:
-        """What the reference reproduces in this view."""
-        return {"taps": self.response, "stack": self.counts, "stride": self.kept}[self.view]
 
     @property
     def reached(self) -> int:
         """Pixels of the receptive field with at least one path."""
-        return int((self.counts > 0).sum())
-
-    @property
-    def shared(self) -> int:
-        """Pixels that an output unit and its right-hand neighbour both read."""
-        read = self.counts > 0
-        return int((read[:, 1:] & read[:, :-1]).sum())
-
-    @property
-    def lost(self) -> float:
-        """Share of the response, in root mean square, that bilinear enlargement of ``strided`` does not bring back."""
-        height, width = ((length - 1) * self.d + 1 for length in self.strided.shape)
-        known = self.response[:height, :width]
-        guess = F.interpolate(self.strided[None, None], (height, width), mode="bilinear", align_corners=True)[0, 0]
-        return float((known - guess).norm() / known.norm().clamp(min=1e-12))
+        return int(self.counts.count_nonzero())
 
 
 def compute(params: Params) -> Result:
     """All views at once: each costs about a millisecond."""
     pixels, weights, d = grey_of(params.image), kernel_weights(params.kernel), params.d
-    layers = [Layer(params.k, dilation=rate) for rate in params.rates]
-    return Result(
-        params.view, d, coverage(layers), pixels, filtered(pixels, weights, d), filtered(pixels[::d, ::d], weights, 1)
-    )
+    counts = coverage([Layer(params.k, dilation=rate) for rate in params.rates])
+    response, strided = filtered(pixels, weights, d), filtered(pixels[::d, ::d], weights, 1)
+    kept = response[::d, ::d]
+    checked = {"taps": response, "stack": counts, "stride": kept}[params.view]
+    return Result(checked, counts, pixels, response, kept, strided)
 
 
 def filtered(pixels: Tensor, weights: Tensor, d: int) -> Tensor:
@@ -138,9 +104,8 @@ def grey_of(picture: Picture) -> Tensor:
 
 def grey(image: Tensor) -> Tensor:
     """(3, H, W) uint8 -> grey values of 0 to 1, reduced to at most 320 pixels a side."""
-    height, width = image.shape[1:]
-    shrink = max(1.0, max(height, width) / 320)
-    size = (max(1, round(height / shrink)), max(1, round(width / shrink)))
+    shrink = max(1.0, max(image.shape[1:]) / 320)
+    size = [max(1, round(length / shrink)) for length in image.shape[1:]]
     small = F.interpolate(image[None].contiguous(), size, mode="bilinear", antialias=True)[0]  # [3, h, w]
     return torch.einsum("chw,c->hw", small.double(), torch.tensor([0.299, 0.587, 0.114]).double()) / 255
 
@@ -159,18 +124,22 @@ def kernel_weights(kernel: str) -> Tensor:
 def reference(view: str, d: int, kernel: str, image: Tensor, rates: tuple[int, ...], k: int) -> Tensor:
     """Paths by autograd through kernels of ones; responses by OpenCV, with the gaps written out as zeros."""
     if view == "stack":
-        size = 1 + (k - 1) * sum(rates)
-        pixels = torch.zeros(1, 1, size, size, dtype=torch.float64, requires_grad=True)
-        unit = pixels
-        for rate in rates:
-            unit = F.conv2d(unit, torch.ones(1, 1, k, k, dtype=torch.float64), dilation=rate)
-        return torch.autograd.grad(unit.sum(), pixels)[0][0, 0]
+        return footprint(rates, k, 1 + (k - 1) * sum(rates))
     values, weights = grey(image).numpy(), kernel_weights(kernel).numpy()
     if view == "stride":
         values, d = np.ascontiguousarray(values[::d, ::d]), 1
     with_gaps = np.zeros((2 * d + 1, 2 * d + 1))
     with_gaps[::d, ::d] = weights
     return torch.from_numpy(cv2.filter2D(values, -1, with_gaps, borderType=cv2.BORDER_CONSTANT))
+
+
+def footprint(rates: tuple[int, ...], k: int, size: int, padding: int = 0) -> Tensor:
+    """Paths from the middle output to each of size x size pixels: its gradient, all weights being 1."""
+    pixels = torch.zeros(1, 1, size, size, dtype=torch.float64, requires_grad=True)
+    maps = pixels
+    for rate in rates:
+        maps = F.conv2d(maps, torch.ones(1, 1, k, k, dtype=torch.float64), dilation=rate, padding=padding)
+    return torch.autograd.grad(maps[0, 0, maps.shape[2] // 2, maps.shape[3] // 2], pixels)[0][0, 0]
 
 
 def place(params: Params, result: Result) -> tuple[int, int]:
@@ -196,24 +165,24 @@ def stage(params: Params, result: Result) -> tuple[Scene, Scene]:
 
 def describe(params: Params, result: Result) -> str:
     """What the stage shows now."""
-    height, width = result.response.shape
-    size, d = effective_kernel_size(3, params.d), params.d
+    d, (height, width), field = params.d, result.response.shape, len(result.counts)
+    size = effective_kernel_size(3, d)
     if params.view == "stack":
-        field = len(result.counts)
         return (
             f"One output unit above layers of rate {', '.join(map(str, params.rates))} with {params.k} × {params.k} "
             f"kernels reads {result.reached} of the {field**2} pixels of its {field} × {field} receptive field, "
-            f"{result.reached / field**2:.1%}; the rest is hatched."
+            f"{result.reached / field**2:.1%}. {field**2 - result.reached} pixels are hatched: no path leads there."
         )
     if params.view == "stride":
+        rows, columns = result.strided.shape
         return (
-            f"The same 3 × 3 kernel with the same {size} × {size} field: at rate {d} it gives {width} × {height} values, "
-            f"after a stride of {d} only {result.strided.shape[1]} × {result.strided.shape[0]}, drawn as blocks."
+            f"The same 3 × 3 kernel with the same {size} × {size} field: at rate {d} it gives {width} × {height} "
+            f"values, after a stride of {d} it gives {columns} × {rows}, drawn as blocks."
         )
     column, row = place(params, result)
     return (
-        f"Nine taps {d} px apart span {size} × {size} pixels of the picture. The response there, at column {column} and "
-        f"row {row}, is {float(result.response[row, column]):.2f}; the map has {width} × {height} values like the picture."
+        f"Nine taps {d} px apart span {size} × {size} pixels of the picture. The response there, at column {column} "
+        f"and row {row}, is {float(result.response[row, column]):.2f}; the map has {width} × {height} values."
     )
 
 
@@ -226,11 +195,11 @@ def formula(params: Params, result: Result) -> str:
 def taps_formula(params: Params, result: Result) -> list[str]:
     """Effective kernel, padding, and the sum at the chosen pixel."""
     d, (height, width), (column, row) = params.d, result.response.shape, place(params, result)
-    size, bare = 2 * d + 1, f"{max(width - 2 * d, 0)} \\times {max(height - 2 * d, 0)}"
+    size = effective_kernel_size(3, d)
+    bare = rf"{max(width - 2 * d, 0)}\times {max(height - 2 * d, 0)}"
     value = float(result.response[row, column])
     return [
-        rf"k_\text{{eff}} &= d\,(k-1)+1 = {d}\cdot 2+1 = {size},\quad 9 \text{{ of }} {size}^2 = {size**2} "
-        rf"\text{{ pixels read}}",
+        rf"k_\text{{eff}} &= d\,(k-1)+1 = {d}\cdot 2+1 = {size};\quad 9 \text{{ of }} {size}^2 \text{{ pixels read}}",
         rf"p &= d\,(k-1)/2 = {d} \text{{ keeps }} {width}\times {height};\quad p=0 \text{{ leaves }} {bare}",
         rf"y_{{{row},{column}}} &= \sum_{{i,j=-1}}^{{1}} w_{{i,j}}\;x_{{{row}+{d}i,\,{column}+{d}j}} = {value:.3f}",
     ]
@@ -238,15 +207,15 @@ def taps_formula(params: Params, result: Result) -> list[str]:
 
 def stack_formula(params: Params, result: Result) -> list[str]:
     """Receptive field, coverage, and whether each rate fits into the field of the smaller ones."""
-    steps, field = "+".join(map(str, params.rates)), len(result.counts)
+    steps, field, read = "+".join(map(str, params.rates)), len(result.counts), result.counts > 0
     pairs = reach_before(params.rates, kernel_size=params.k)
-    tests = r",\quad ".join(f"{rate} {LE if rate <= reach else '>'} {reach}" for rate, reach in pairs)
-    verdict = "no holes" if result.reached == field**2 else "holes"
+    tests = r",\quad ".join(rf"{rate} \le {reach}" if rate <= reach else f"{rate} > {reach}" for rate, reach in pairs)
+    verdict, shared = "no holes" if read.all() else "holes", int((read[:, 1:] & read[:, :-1]).sum())
     return [
         rf"R &= 1+(k-1)\textstyle\sum_i d_i = 1+{params.k - 1}\,({steps}) = {field}",
         rf"\text{{read}} &= {result.reached} \,/\, {field}^2 = {100 * result.reached / field**2:.1f}\,\%,"
-        rf"\quad \text{{shared with the next unit: }} {result.shared}",
-        rf"d &\le R_\text{{smaller rates}}:\quad {tests} \;\Rightarrow\; \text{{{verdict}}}",
+        rf"\quad {shared} \text{{ of them also by the next unit}}",
+        rf"d &\le R_\text{{smaller rates}}\,?\quad {tests} \;\Rightarrow\; \text{{{verdict}}}",
     ]
 
 
@@ -254,36 +223,74 @@ def stride_formula(params: Params, result: Result) -> list[str]:
     """That both maps agree where both exist, and what the stride gives up."""
     d, (height, width), (rows, columns) = params.d, result.response.shape, result.strided.shape
     error = float((result.kept - result.strided).abs().max())
+    lost = 100 * loss_of_stride(result.response, d)
     return [
         rf"(w *_{{{d}}} x)[{d}r,\,{d}c] &= (w * x_{{\downarrow {d}}})[r,\,c],\quad \max|\Delta| = {error:.0e}",
-        rf"\text{{values}}: \quad {width}\cdot {height} &= {width * height} \text{{ against }} "
-        rf"{columns}\cdot {rows} = {columns * rows} = {100 * rows * columns / (height * width):.1f}\,\%",
-        rf"\text{{not recovered by interpolation}} &: {100 * result.lost:.0f}\,\% \text{{ of the response (RMS)}}",
+        rf"\text{{values}} &: {width}\cdot {height} = {width * height} \text{{ against }} "
+        rf"{columns}\cdot {rows} = {columns * rows},\text{{ or }} {100 * rows * columns / (height * width):.1f}\,\%",
+        rf"\text{{lost}} &: {lost:.0f}\,\% \text{{ of the response (RMS) after bilinear enlargement}}",
     ]
 
 
 def table(params: Params, result: Result) -> pd.DataFrame:
     """Taps and products, paths to each pixel, or both responses at the pixels that the stride keeps."""
+    d, (column, row) = params.d, place(params, result)
     if params.view == "stack":
-        rows, columns = np.indices(result.counts.shape)
-        return pd.DataFrame({"row": rows.ravel(), "column": columns.ravel(), "paths": result.counts.flatten().numpy()})
+        return grid(result.counts.shape, 1, (0, 0), paths=result.counts)
     if params.view == "stride":
-        rows, columns = np.indices(result.strided.shape) * params.d
-        return pd.DataFrame(
-            {
-                "row": rows.ravel(),
-                "column": columns.ravel(),
-                "rate d": result.kept.flatten().numpy(),
-                "stride d": result.strided.flatten().numpy(),
-            }
-        )
-    offsets = tap_offsets(3, params.d, padding=params.d)
-    steps = torch.cartesian_prod(offsets, offsets)  # [9, 2]: rows, columns
-    column, row = place(params, result)
-    values = F.pad(result.pixels, (params.d,) * 4)[steps[:, 0] + row + params.d, steps[:, 1] + column + params.d]
-    weights = kernel_weights(params.kernel).flatten()
-    columns = torch.column_stack([steps + torch.tensor([row, column]), weights, values, weights * values])
-    return pd.DataFrame(columns.numpy(), columns=["row", "column", "weight", "grey value", "product"])
+        return grid(result.kept.shape, d, (0, 0), dilated=result.kept, strided=result.strided)
+    values = F.pad(result.pixels, (d, d, d, d))[row : row + 2 * d + 1 : d, column : column + 2 * d + 1 : d]
+    weights = kernel_weights(params.kernel)
+    return grid((3, 3), d, (row - d, column - d), weight=weights, grey=values, product=weights * values)
+
+
+def grid(shape: tuple[int, ...], step: int, start: tuple[int, int], **values: Tensor) -> pd.DataFrame:
+    """One row per place of a grid of pixels: where it is, and its values."""
+    rows, columns = np.indices(shape) * step
+    places = {"row": rows.ravel() + start[0], "column": columns.ravel() + start[1]}
+    return pd.DataFrame(places | {name: value.flatten().numpy() for name, value in values.items()})
+
+
+def stacks(expected: dict[str, tuple[int, int]]) -> Evidence:
+    """Stacks of 3 x 3 layers by their rates: extent and pixels read of one unit's gradient, against what we say."""
+    found = {}
+    for rates in expected:
+        read = footprint(tuple(map(int, rates.split())), 3, 85)
+        rows = read.sum(dim=1).nonzero()
+        found[rates] = int(rows.max() - rows.min()) + 1, int(read.count_nonzero())
+    text = "; ".join(
+        f"{rates}: {read} of {size}² pixels ({read / size**2:.1%})" for rates, (size, read) in found.items()
+    )
+    return Evidence(found == expected, f"Pixels read by 3 × 3 layers of rates {text}.")
+
+
+def _resolution() -> Evidence:
+    picture, weights = torch.zeros(1, 1, 41, 41), torch.zeros(1, 1, 3, 3)
+    found = [[F.conv2d(picture, weights, dilation=d, padding=p).shape[2] for p in (d, 0)] for d in range(1, 9)]
+    text = f"41 rows, rates 1 to 8, [padded by d, not padded]: {found}."
+    return Evidence(found == [[41, 41 - 2 * d] for d in range(1, 9)], text)
+
+
+def _gaps() -> Evidence:
+    steps = [footprint((d,), 3, 41).sum(dim=0).nonzero()[:, 0].diff().tolist() for d in (1, 2, 5)]
+    return Evidence(steps == [[1, 1], [2, 2], [5, 5]], f"Steps between the pixels read at rates 1, 2 and 5: {steps}.")
+
+
+def _centre() -> Evidence:
+    read = [(p, footprint((4,), 3, 41, p).sum(dim=1).nonzero().double().mean()) for p in (0, 1, 4)]
+    found = [float(rows) - (41 + 2 * p - 8) // 2 for p, rows in read]
+    expected = [float(tap_offsets(3, 4, padding=p).double().mean()) for p in (0, 1, 4)]
+    text = "k = 3, d = 4: the centre lies {} rows from the output's index with p = 0, {} with 1, {} with 4."
+    return Evidence(found == expected == [4, 3, 0], text.format(*found))
+
+
+def _cost() -> Evidence:
+    picture, weights = torch.zeros(1, 8, 64, 64), torch.zeros(8, 8, 3, 3)
+    outputs = [F.conv2d(picture, weights, stride=s, padding=d, dilation=d) for s, d in ((1, 1), (1, 8), (8, 1))]
+    shapes = [[list(tensor.shape) for tensor in (picture, weights, output)] for output in outputs]
+    macs = [conv_flop_count(*shape) // 2 for shape in shapes]
+    text = "8 channels, 64 × 64 pixels, 576 weights: {:,} MACs at rate 1, {:,} at rate 8, {:,} with stride 8."
+    return Evidence(macs[0] == macs[1] == 64 * macs[2], text.format(*macs))
 
 
 CONCEPT = Concept(
@@ -292,7 +299,37 @@ CONCEPT = Concept(
     stage=stage,
     describe=describe,
     presets={
-        "Edges four pixels apart": Preset(Params(), "Ten."),
+        "Taps with gaps": Preset(
+            Params(), "Drag the rate: nine taps stay nine, the gaps grow, and the edges that answer get coarser."
+        ),
+        "A blur that shows ghosts": Preset(
+            Params(kernel="box", d=12),
+            "At this rate the blur adds nine shifted copies, for nothing between the taps is read.",
+            failure=True,
+        ),
+        "Taps off the edge": Preset(
+            Params(d=16, x=3, y=8), "Black is the padding: outside the dashes the response is partly made of its zeros."
+        ),
+        "Rates 2, 2, 2": Preset(
+            Params(view="stack", rates=(2, 2, 2)),
+            "Three layers leave 71 % of the field unread, and the unit next door reads none of the same pixels.",
+            failure=True,
+        ),
+        "Rates 1, 2, 5": Preset(
+            Params(view="stack"), "No rate is larger than the field of the smaller ones, so the copies close every gap."
+        ),
+        "Rates 2, 3, 7": Preset(
+            Params(view="stack", rates=(2, 3, 7)),
+            "No common factor, and still hatched near the rim: nothing in the stack steps by one pixel.",
+            failure=True,
+        ),
+        "Rates 1, 2, 4, 8": Preset(
+            Params(view="stack", rates=(1, 2, 4, 8)), "Doubling rates: a 31 × 31 field from four 3 × 3 layers, no hole."
+        ),
+        "Same field, fewer values": Preset(
+            Params(view="stride", d=8),
+            "Both maps look at 17 × 17 pixels and agree where both exist; the stride keeps one value in 64.",
+        ),
     },
     table=table,
     formula=formula,
@@ -300,4 +337,61 @@ CONCEPT = Concept(
     checked=lambda result: result.checked,
     against="OpenCV and autograd",
     tolerance=1e-9,
+    claims=(
+        Claim(
+            "Dilation multiplies the receptive field.",
+            "misleading",
+            "A layer adds (k−1)·d times the strides below it, which is (k−1)(d−1) more than without dilation. "
+            "Growth is exponential in depth only if the rates are.",
+            lambda: stacks({"2": (5, 9), "4": (9, 9), "1 1 1": (7, 49), "2 2 2": (13, 49), "1 2 4 8": (31, 961)}),
+            "Rates 1, 2, 4, 8",
+        ),
+        Claim(
+            "Dilation enlarges the receptive field without reducing spatial resolution.",
+            "true with conditions",
+            "With stride 1 and padding d(k−1)/2. Without padding each side loses d(k−1)/2 rows.",
+            _resolution,
+            "Same field, fewer values",
+        ),
+        Claim(
+            "Rate d puts gaps of d − 1 pixels between the taps.", "true", "Rate 1 is no gap.", _gaps, "Taps with gaps"
+        ),
+        Claim(
+            "The receptive field of a 3 × 3 kernel of rate d is (2d+1) × (2d+1).",
+            "true with conditions",
+            "For one layer with stride 1 below it. It is the extent, of which 9 pixels are read; layers add up.",
+            lambda: stacks({"2": (5, 9), "4": (9, 9), "8": (17, 9), "2 2 2": (13, 49)}),
+            "Rates 2, 2, 2",
+        ),
+        Claim(
+            "To see further, stack several layers of the same rate.",
+            "omission",
+            "Equal rates d > 1 read one pixel in d along each axis, and neighbouring units read different pixels.",
+            lambda: stacks({"2 2 2": (13, 49), "4 4 4": (25, 49), "6 12 18": (73, 169), "1 2 5": (17, 289)}),
+            "Rates 2, 2, 2",
+        ),
+        Claim(
+            "Rates without a common factor leave no holes.",
+            "misleading",
+            "A common factor is enough for holes, its absence is not enough against them: every rate must be at most "
+            "the receptive field of the smaller ones, so the smallest must be 1.",
+            lambda: stacks({"2 3 7": (25, 529), "1 2 9": (25, 441), "1 2 5": (17, 289)}),
+            "Rates 2, 3, 7",
+        ),
+        Claim(
+            "Dilation does not move the centre of the receptive field.",
+            "wrong",
+            "The first centre lies d(k−1)/2 − p from the output's index: at 0 only if the padding keeps the size.",
+            _centre,
+            "Taps off the edge",
+        ),
+        Claim(
+            "Dilation costs nothing.",
+            "true with conditions",
+            "No weight more, and no MAC more than at rate 1 on the same map. Against a stride of s it is s² times the "
+            "work and memory in this layer and all above it.",
+            _cost,
+            "Same field, fewer values",
+        ),
+    ),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Annotated, Any
@@ -12,71 +13,48 @@ import plotly.graph_objects as go
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torchvision.ops import sigmoid_focal_loss as torchvision_focal_loss
+from torchvision.ops import sigmoid_focal_loss
 
 from cvviz.concept import Claim, Concept, Evidence, Preset
 from cvviz.controls import Choice, Many, Slider, Toggle
-from cvviz.figures.classification_losses import LOOKS, REACH, Curve, formula_lines, loss_figure, tex
+from cvviz.figures.classification_losses import BINARY, LOOKS, REACH, Axis, Settings, formula_text, loss_figure
 from cvviz.ops import losses as ops
 
-BINARY = {"bce", "focal", "prob"}
-SMOOTHED = {"smooth", "others", "kl"}
 WIDEST = 24.0
-NEGATIVES, POSITIVES = (100_000, 0.99), (10, 0.3)  # how many, and the probability that each gives to its true label
 
 
-def uses(*names: str) -> Any:
-    """Condition that some of these losses are shown."""
+def shows(*names: str) -> Callable[[Params], bool]:
+    """Condition that one of these losses is chosen."""
     return lambda params: not set(names).isdisjoint(params.losses)
+
+
+many_classes = shows(*(name for name in LOOKS if name not in BINARY))
+TITLES = {name: look.title for name, look in LOOKS.items()}
+WEIGHTS = {"-1": "none", "0.1": "0.1", "0.25": "0.25", "0.5": "0.5", "0.75": "0.75", "0.9": "0.9"}
+LABELS = {"1": "1: output z", "0": "0: output −z"}
 
 
 @dataclass(frozen=True, slots=True)
 class Params:
     """Which losses, at which logit of the true class, and their parameters."""
 
-    losses: Annotated[
-        tuple[str, ...],
-        Many("Losses", options={name: look.title for name, look in LOOKS.items()}),
-    ] = ("ce", "focal")
-    z: Annotated[
-        float,
-        Slider(
-            "Logit z of the true class",
-            -WIDEST,
-            WIDEST,
-            0.1,
-            help="How far the network leans towards the truth: negative is wrong, 0 undecided between two classes.",
-        ),
-    ] = 1.0
+    losses: Annotated[tuple[str, ...], Many("Losses", options=TITLES)] = ("ce", "focal")
+    z: Annotated[float, Slider("Logit z of the true class", -WIDEST, WIDEST, 0.1)] = 1.0
     axis: Annotated[str, Choice("Against", options={"logit": "Logit", "probability": "Probability"})] = "logit"
     log: Annotated[bool, Toggle("Logarithmic scale")] = False
-    gamma: Annotated[float, Slider("Focusing γ", 0, 5, 0.1, when=uses("focal"))] = 2.0
-    alpha: Annotated[
-        str,
-        Choice(
-            "Class weight α",
-            options={"off": "off", "0.1": "0.1", "0.25": "0.25", "0.5": "0.5", "0.75": "0.75", "0.9": "0.9"},
-            help="Positives weigh α and negatives 1 − α.",
-            when=uses("focal"),
-        ),
-    ] = "off"
+    gamma: Annotated[float, Slider("Focusing γ", 0, 5, 0.1, when=shows("focal"))] = 2.0
+    alpha: Annotated[str, Choice("Weight α, negatives 1 − α", options=WEIGHTS, when=shows("focal"))] = "-1"
     label: Annotated[
         str,
         Choice(
-            "Label y of the example",
-            options={"1": "1, positive", "0": "0, negative"},
-            help="For a negative the network's output is −z, so that z still points towards the truth.",
-            when=lambda params: "prob" in params.losses or ("focal" in params.losses and params.alpha != "off"),
+            "Binary label y",
+            options=LABELS,
+            when=lambda p: "prob" in p.losses or (p.alpha != "-1" and "focal" in p.losses),
         ),
     ] = "1"
-    classes: Annotated[
-        str, Choice("Classes C", options=("2", "3", "10", "100", "1000"), when=lambda p: not BINARY.issuperset(p.losses))
-    ] = "2"
-    temperature: Annotated[
-        float,
-        Slider("Temperature T", 0.5, 5, 0.1, help="Of every softmax.", when=lambda p: not BINARY.issuperset(p.losses)),
-    ] = 1.0
-    epsilon: Annotated[float, Slider("Smoothing ε", 0, 0.5, 0.01, when=uses(*SMOOTHED))] = 0.1
+    classes: Annotated[str, Choice("Classes C", options=("2", "3", "10", "100", "1000"), when=many_classes)] = "2"
+    temperature: Annotated[float, Slider("Temperature T of the softmax", 0.5, 5, 0.1, when=many_classes)] = 1.0
+    epsilon: Annotated[float, Slider("Smoothing ε", 0, 0.5, 0.01, when=shows("smooth", "others", "kl"))] = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +66,7 @@ class Result:
         probability: (2, G) of the true class there, by softmax and by sigmoid.
         curves: (2, L, G) losses in nats and their slopes with respect to z.
         example: (2, L) the same at the example.
-        reached: (2,) probability of the true class there, by softmax and by sigmoid.
+        logs: (3,) logarithms there of the softmax probabilities, true class and one other, and of the sigmoid's.
         share: (2,) of the summed loss that comes from many easy negatives, under BCE and under the focal loss.
     """
 
@@ -96,110 +74,76 @@ class Result:
     probability: Tensor
     curves: Tensor
     example: Tensor
-    reached: Tensor
+    logs: Tensor
     share: Tensor
 
 
 def compute(params: Params) -> Result:
     """Losses and slopes over a sweep of logits and at the example."""
     # What the sweep does not depend on is set aside, so that dragging z meets the cache.
-    logits, curves = sweep(replace(params, z=0.0, axis="logit", log=False))
+    logits, chances, curves = sweep(replace(params, z=0.0, axis="logit", log=False))
     z = torch.tensor([params.z], dtype=torch.float64)
-    return Result(
-        logits=logits,
-        probability=probability(params, logits),
-        curves=curves,
-        example=evaluate(params, z)[..., 0],
-        reached=probability(params, z)[:, 0],
-        share=share_of_negatives(params),
-    )
+    logs = torch.cat([ops.log_softmax(scores_of(params, z))[0, :2], F.logsigmoid(z)])
+    return Result(logits, chances, curves, evaluate(params, z)[..., 0], logs, share_of_negatives(params))
 
 
 @lru_cache(maxsize=16)
-def sweep(params: Params) -> tuple[Tensor, Tensor]:
-    """(G,) logits, every quarter, and the (2, L, G) losses and slopes there."""
+def sweep(params: Params) -> tuple[Tensor, Tensor, Tensor]:
+    """(G,) logits, every quarter; the probabilities (2, G) and the losses and slopes (2, L, G) there."""
     logits = torch.linspace(-WIDEST, WIDEST, 193, dtype=torch.float64)
-    return logits, evaluate(params, logits)
+    chances = torch.stack([ops.softmax(scores_of(params, logits))[:, 0], logits.sigmoid()])
+    return logits, chances, evaluate(params, logits)
 
 
 def evaluate(params: Params, logits: Tensor) -> Tensor:
     """(2, L, N) losses of the chosen kinds at (N,) logits, and their slopes by autograd."""
-    z = logits.clone().requires_grad_()
     rows = []
     for name in params.losses:
+        z = logits.clone().requires_grad_()
         loss = loss_of(name, params, z)
-        (slope,) = torch.autograd.grad(loss.sum(), z)
-        rows.append(torch.stack([loss.detach(), slope]))
+        rows.append(torch.stack([loss.detach(), torch.autograd.grad(loss.sum(), z)[0]]))
     return torch.stack(rows, dim=1)
 
 
 def loss_of(name: str, params: Params, z: Tensor) -> Tensor:
-    """(N,) losses of one kind at (N,) logits of the true class."""
-    if name in BINARY:
-        return binary_loss(name, params, z)
-    scores = scores_of(params, z)
-    truth = torch.zeros(len(z), dtype=torch.int64)
-    if name == "ce":
-        return ops.cross_entropy(scores, truth, reduction="none")
-    if name == "smooth":
-        return ops.cross_entropy(scores, truth, label_smoothing=params.epsilon, reduction="none")
-    if name == "twice":
-        return ops.cross_entropy(ops.softmax(scores), truth, reduction="none")
-    target = target_of(name, params).expand_as(scores)
-    if name == "others":
-        return ops.cross_entropy(scores, target, reduction="none")
-    return ops.kl_div(ops.log_softmax(scores), target, reduction="none").sum(1)
-
-
-def binary_loss(name: str, params: Params, z: Tensor) -> Tensor:
-    """(N,) losses of one kind for a sigmoid whose output leans by z towards the label."""
-    x = z if params.label == "1" else -z
-    y = torch.full_like(z, float(params.label))
-    if name == "bce":
-        return ops.binary_cross_entropy_with_logits(x, y, reduction="none")
-    if name == "focal":
-        return ops.sigmoid_focal_loss(x, y, alpha=alpha_of(params), gamma=params.gamma)
-    # In single precision, as networks compute it: that is where it fails.
-    return ops.binary_cross_entropy(x.float().sigmoid(), y.float(), reduction="none").double()
+    """(N,) losses of one kind at (N,) logits of the true class; a negative's network output is -z."""
+    x, y = (z if params.label == "1" else -z), torch.full_like(z, float(params.label))
+    scores, truth = scores_of(params, z), torch.zeros(len(z), dtype=torch.int64)
+    match name:
+        case "bce":
+            return ops.binary_cross_entropy_with_logits(x, y, reduction="none")
+        case "prob":  # in single precision, as networks compute it: that is where it fails
+            return ops.binary_cross_entropy(x.float().sigmoid(), y.float(), reduction="none").double()
+        case "focal":
+            return ops.sigmoid_focal_loss(x, y, alpha=float(params.alpha), gamma=params.gamma)
+        case "smooth":
+            return ops.cross_entropy(scores, truth, label_smoothing=params.epsilon, reduction="none")
+        case "others":
+            return ops.cross_entropy(scores, label_of(params, "excluding").expand_as(scores), reduction="none")
+        case "kl":
+            target = label_of(params, "torch").expand_as(scores)
+            return ops.kl_div(ops.log_softmax(scores), target, reduction="none").sum(1)
+    return ops.cross_entropy(ops.softmax(scores) if name == "twice" else scores, truth, reduction="none")
 
 
 def scores_of(params: Params, z: Tensor) -> Tensor:
-    """(N, C) logits over the temperature: z for the true class, 0 for all others."""
+    """(N, C) logits over the temperature: z for the true class, the first, and 0 for every other."""
     return F.pad(z[:, None], (0, int(params.classes) - 1)) / params.temperature
 
 
-def target_of(name: str, params: Params) -> Tensor:
-    """(C,) smoothed label of a loss, the true class first."""
-    convention: ops.Convention = "excluding" if name == "others" else "torch"
-    return ops.smooth_labels(
-        torch.tensor(0), int(params.classes), epsilon=params.epsilon, convention=convention, dtype=torch.float64
-    )
-
-
-def alpha_of(params: Params) -> float:
-    """α as torchvision takes it, -1 meaning none."""
-    return -1.0 if params.alpha == "off" else float(params.alpha)
-
-
-def probability(params: Params, z: Tensor) -> Tensor:
-    """(2, N) probability of the true class by softmax and by sigmoid."""
-    return torch.stack([ops.softmax(scores_of(params, z))[:, 0], z.sigmoid()])
+def label_of(params: Params, convention: ops.Convention) -> Tensor:
+    """(C,) smoothed label, the true class first."""
+    classes, true = int(params.classes), torch.tensor(0)
+    return ops.smooth_labels(true, classes, epsilon=params.epsilon, convention=convention, dtype=torch.float64)
 
 
 def share_of_negatives(params: Params) -> Tensor:
-    """(2,) share of the summed loss that 100,000 easy negatives take from 10 hard positives: BCE, focal."""
-    count = torch.tensor([NEGATIVES[0], POSITIVES[0]], dtype=torch.float64)
-    labels = torch.tensor([0.0, 1.0], dtype=torch.float64)
-    x = torch.tensor([1 - NEGATIVES[1], POSITIVES[1]], dtype=torch.float64).logit()
-    bce = ops.binary_cross_entropy_with_logits(x, labels, reduction="none")
-    focal = ops.sigmoid_focal_loss(x, labels, alpha=alpha_of(params), gamma=params.gamma)
+    """(2,) share of 100,000 easy negatives in the loss summed over them and 10 hard positives: BCE, focal."""
+    count, p, y = torch.tensor([[1e5, 10], [0.01, 0.3], [0, 1]], dtype=torch.float64).unbind()
+    bce = ops.binary_cross_entropy_with_logits(p.logit(), y, reduction="none")
+    focal = ops.sigmoid_focal_loss(p.logit(), y, alpha=float(params.alpha), gamma=params.gamma)
     totals = torch.stack([bce, focal]) * count  # [2, 2]
     return totals[:, 0] / totals.sum(1)
-
-
-def checked(result: Result) -> Tensor:
-    """Losses and slopes at every whole logit and at the example."""
-    return torch.cat([result.curves[..., ::4], result.example[..., None]], dim=-1)
 
 
 def reference(
@@ -212,256 +156,249 @@ def reference(
     temperature: float,
     epsilon: float,
 ) -> Tensor:
-    """Losses and slopes, (2, losses, logits), at the logits -24, -23, ..., 24 and last at z."""
-    logits = torch.cat([torch.linspace(-24, 24, 49), torch.tensor([z])]).double()
-    logits[-1] = z
-    logits.requires_grad_()
-    rows = []
-    for name in losses:
-        if name in ("bce", "focal", "prob"):
-            loss = binary(name, logits, float(label), gamma, -1 if alpha == "off" else float(alpha))
-        else:
-            loss = multiclass(name, logits, int(classes), temperature, epsilon)
-        loss.sum().backward()
-        rows.append(torch.stack([loss.detach(), logits.grad]))
-        logits.grad = None
-    return torch.stack(rows, dim=1)
-
-
-def binary(name: str, z: Tensor, label: float, gamma: float, alpha: float) -> Tensor:
-    """A loss of the sigmoid; for a negative the network's output is -z."""
-    x = z if label == 1 else -z
-    y = torch.full_like(z, label)
-    if name == "bce":
-        return F.binary_cross_entropy_with_logits(x, y, reduction="none")
-    if name == "focal":
-        return torchvision_focal_loss(x, y, alpha=alpha, gamma=gamma)
-    return F.binary_cross_entropy(x.float().sigmoid(), y.float(), reduction="none").double()
-
-
-def multiclass(name: str, z: Tensor, classes: int, temperature: float, epsilon: float) -> Tensor:
-    """A loss of the softmax over (z, 0, ..., 0)."""
-    scores = torch.cat([z[:, None], z.new_zeros(len(z), classes - 1)], dim=1) / temperature
-    truth = torch.zeros(len(z), dtype=torch.long)
-    if name == "ce":
-        return F.cross_entropy(scores, truth, reduction="none")
-    if name == "smooth":
-        return F.cross_entropy(scores, truth, reduction="none", label_smoothing=epsilon)
-    if name == "twice":
-        return F.cross_entropy(scores.softmax(dim=1), truth, reduction="none")
-    one_hot = F.one_hot(truth, classes).to(scores)
-    if name == "others":
-        target = (1 - epsilon) * one_hot + epsilon / (classes - 1) * (1 - one_hot)
-        return F.cross_entropy(scores, target, reduction="none")
-    target = (1 - epsilon) * one_hot + epsilon / classes
-    return F.kl_div(scores.log_softmax(dim=1), target, reduction="none").sum(dim=1)
+    """Losses and slopes, (2, losses, logits), at the logits -24, -23, ..., 24 and, last, at z."""
+    logits = torch.tensor([*range(-24, 25), z], dtype=torch.float64, requires_grad=True)
+    x, y = (logits if label == "1" else -logits), torch.full_like(logits, float(label))
+    scores = F.pad(logits[:, None], (0, int(classes) - 1)) / temperature  # the true class first, the others 0
+    truth = torch.zeros(len(logits), dtype=torch.long)
+    on = F.one_hot(truth, int(classes)).double()
+    mixed, excluding = (1 - epsilon) * on + epsilon / int(classes), on - epsilon * (on - (1 - on) / (int(classes) - 1))
+    formulas: dict[str, Callable[[], Tensor]] = {
+        "ce": lambda: F.cross_entropy(scores, truth, reduction="none"),
+        "bce": lambda: F.binary_cross_entropy_with_logits(x, y, reduction="none"),
+        "focal": lambda: sigmoid_focal_loss(x, y, alpha=float(alpha), gamma=gamma),
+        "smooth": lambda: F.cross_entropy(scores, truth, reduction="none", label_smoothing=epsilon),
+        "others": lambda: F.cross_entropy(scores, excluding, reduction="none"),
+        "kl": lambda: F.kl_div(scores.log_softmax(1), mixed, reduction="none").sum(1),
+        "prob": lambda: F.binary_cross_entropy(x.float().sigmoid(), y.float(), reduction="none").double(),
+        "twice": lambda: F.cross_entropy(scores.softmax(1), truth, reduction="none"),
+    }
+    values = [formulas[name]() for name in losses]
+    slopes = [torch.autograd.grad(value.sum(), logits, retain_graph=True)[0] for value in values]
+    return torch.stack([torch.stack(values).detach(), torch.stack(slopes)])
 
 
 def stage(params: Params, result: Result) -> go.Figure:
     """Losses above, their slopes below."""
-    curves = []
-    for row, name in enumerate(params.losses):
-        family = int(name in BINARY)
-        against_logit = params.axis == "logit"
-        x = result.logits if against_logit else result.probability[family]
-        place = torch.tensor(params.z) if against_logit else result.reached[family]
-        at = torch.stack([place.double(), *result.example[:, row]])
-        curves.append(Curve(LOOKS[name], x, result.curves[0, row], result.curves[1, row], at))
-    if params.axis == "probability":
-        x_title, x_range = "Probability p of the true class", (-0.01, 1.01)
-    else:
+    families = [int(name in BINARY) for name in params.losses]
+    if params.axis == "logit":
         reach = REACH if abs(params.z) <= REACH else WIDEST
-        x_title, x_range = "Logit z of the true class, the others having 0", (-reach, reach)
-    return loss_figure(curves, x_title=x_title, x_range=x_range, log=params.log, steep=params.temperature < 1)
+        axis = Axis("Logit z of the true class (every other class has 0)", -reach, reach)
+        x, at = result.logits.expand(len(families), -1), result.logits.new_full((len(families),), params.z)
+    else:
+        axis = Axis("Probability p of the true class", -0.01, 1.01)
+        x, at = result.probability[families], result.logs[::2].exp()[families]
+    curves, points = torch.cat([x[None], result.curves]), torch.cat([at[None], result.example])  # [3, L, G], [3, L]
+    return loss_figure(params.losses, curves, points, axis, log=params.log, steep=params.temperature < 1)
 
 
 def describe(params: Params, result: Result) -> str:
     """What the stage shows now."""
-    softmax, sigmoid = (f"{float(value):.3g}" for value in result.reached)
-    families = {name in BINARY for name in params.losses}
-    words = softmax if families == {False} or softmax == sigmoid else sigmoid if families == {True} else ""
-    reached = words or f"{softmax} by softmax and {sigmoid} by sigmoid"
-    values = ", ".join(
-        f"{LOOKS[name].title} {float(loss):.3g} (slope {float(slope):.3g})"
-        for name, loss, slope in zip(params.losses, *result.example, strict=True)
-    )
-    return f"At z = {params.z:g} the true class has probability {reached}. {values}."
+    softmax, _, sigmoid = result.logs.exp().tolist()
+    chances = [f"{sigmoid:.3g} (sigmoid)" if name in BINARY else f"{softmax:.3g} (softmax)" for name in params.losses]
+    values = zip(params.losses, *result.example.tolist(), strict=True)
+    words = ", ".join(f"{TITLES[name]} {loss:.3g} (slope {slope:.2g})" for name, loss, slope in values)
+    return f"At z = {params.z:g} the true class has probability {' or '.join(dict.fromkeys(chances))}. {words}."
+
+
+def formula(params: Params, result: Result) -> str:
+    """The chosen losses with the numbers of the example."""
+    settings = Settings(int(params.classes), params.epsilon, params.gamma, float(params.alpha), params.label == "1")
+    return formula_text(params.losses, result.example, result.logs, settings)
 
 
 def table(params: Params, result: Result) -> pd.DataFrame:
     """Curves as columns: logit, both probabilities, then loss and slope of each kind."""
-    columns = {"z": result.logits, "p_softmax": result.probability[0], "p_sigmoid": result.probability[1]}
-    for row, name in enumerate(params.losses):
-        columns |= {f"{name}_loss": result.curves[0, row], f"{name}_slope": result.curves[1, row]}
-    return pd.DataFrame({name: column.numpy() for name, column in columns.items()})
+    columns = torch.cat([result.logits[None], result.probability, result.curves.flatten(0, 1)])  # [3 + 2L, G]
+    names = [f"{name}_{kind}" for kind in ("loss", "slope") for name in params.losses]
+    return pd.DataFrame(columns.T.numpy(), columns=["z", "p_softmax", "p_sigmoid", *names])
 
 
-def numbers(params: Params, result: Result) -> pd.DataFrame:
-    """The example under each loss, in words for a table."""
-    rows = []
-    for row, name in enumerate(params.losses):
-        loss, slope = (float(value) for value in result.example[:, row])
-        plain = -math.log(float(result.reached[int(name in BINARY)]))
-        ratio = f"{loss / plain:.3g}" if plain else "–"
-        rows.append((LOOKS[name].title, f"{loss:.4g}", f"{slope:.4g}", ratio, f"{lowest_at(name, params):.3g}"))
-    return pd.DataFrame(rows, columns=["Loss", "Value (nats)", "Slope ∂L/∂z", "Value / (−ln p)", "Lowest at z"])
+def _at(z: float, *losses: str, **settings: Any) -> list[float]:
+    """Losses, then their slopes, at one logit."""
+    return evaluate(Params(losses=losses, **settings), torch.tensor([z]).double()).flatten().tolist()
 
 
-def lowest_at(name: str, params: Params) -> float:
-    """Logit of the true class at which a loss is lowest; infinite unless the label is smoothed."""
-    if name not in SMOOTHED:
-        return math.inf
-    on, off = (float(value) for value in target_of(name, params)[:2])
-    return params.temperature * math.log(on / off) if off else math.inf
-
-
-def formula(params: Params, result: Result) -> str:
-    """One line per loss with the current numbers."""
-    softmax, sigmoid = (tex(float(value)) for value in result.reached)
-    heads = []
-    if not BINARY.issuperset(params.losses):
-        others = rf"p_0 = {tex(float(log_probabilities(params)[1].exp()))}"
-        heads.append(rf"p = \frac{{e^{{z/T}}}}{{e^{{z/T}} + C - 1}} = {softmax}, \quad {others}")
-    if not BINARY.isdisjoint(params.losses):
-        heads.append(rf"p_t = \sigma(z) = {sigmoid}")
-    values = zip(params.losses, *result.example.tolist(), strict=True)
-    lines = [(name, filled(name, params, loss), loss, slope) for name, loss, slope in values]
-    return formula_lines(r", \quad ".join(heads), lines)
-
-
-def filled(name: str, params: Params, loss: float) -> str:
-    """Terms of a loss with the numbers of the example in place of the symbols, as LaTeX."""
-    z = torch.tensor(params.z, dtype=torch.float64)
-    log_p, log_p0 = log_probabilities(params).tolist()
-    match name:
-        case "ce":
-            return rf"-({tex(log_p)})"
-        case "bce":
-            return rf"-({tex(float(F.logsigmoid(z)))})"
-        case "focal":
-            alpha, rest = alpha_of(params), tex(float((-z).sigmoid()))
-            weight = 1 if alpha == -1 else alpha if params.label == "1" else 1 - alpha
-            return rf"-{weight:g} \cdot ({rest})^{{{params.gamma:g}}} \cdot ({tex(float(F.logsigmoid(z)))})"
-        case "prob":
-            x = z.float()
-            p = x.sigmoid() if params.label == "1" else 1 - (-x).sigmoid()
-            return rf"-\max(\ln {tex(float(p))}, -100)"
-        case "twice":
-            first, other = math.exp(log_p), math.exp(log_p0)
-            return rf"\ln(e^{{{tex(first)}}} + {int(params.classes) - 1} e^{{{tex(other)}}}) - {tex(first)}"
-    target = target_of(name, params)
-    if name == "kl":
-        entropy = -float(target.xlogy(target).sum())
-        return rf"{tex(loss + entropy)} - {tex(entropy)}"
-    on = float(target[0])
-    return rf"-{on:.4g} \cdot ({tex(log_p)}) - {1 - on:.4g} \cdot ({tex(log_p0)})"
-
-
-def log_probabilities(params: Params) -> Tensor:
-    """(2,) logarithms of the true class's probability and of one other's."""
-    z = torch.tensor([params.z], dtype=torch.float64)
-    return ops.log_softmax(scores_of(params, z))[0, :2]
-
-
-def check_bce() -> Evidence:
-    p = 0.3
-    by_hand = torch.tensor([-math.log(p), -math.log(1 - p)], dtype=torch.float64)
-    ours = ops.binary_cross_entropy(torch.full((2,), p).double(), torch.tensor([1.0, 0.0]).double(), reduction="none")
-    x = torch.tensor(20.0, requires_grad=True)
-    with_logits = F.binary_cross_entropy_with_logits(x, torch.tensor(0.0))
-    on_probability = F.binary_cross_entropy(x.sigmoid(), torch.tensor(0.0))
-    slopes = [float(torch.autograd.grad(loss, x)[0]) for loss in (with_logits, on_probability)]
+def _measure_bce() -> Evidence:
+    by_hand = math.log(1 + math.exp(-1))  # -log σ(1)
+    ours = _at(1.0, "bce")[0]
+    loss, cut, slope, dead = _at(-20.0, "bce", "prob", label="0")
     return Evidence(
-        bool(torch.allclose(by_hand, ours)) and slopes == [1.0, 0.0] and float(on_probability) == 100,
-        f"p = 0.3: {ours[0]:.4f} for y = 1 and {ours[1]:.4f} for y = 0, as by hand. A negative at logit 20 in float32: "
-        f"loss {with_logits:g} and slope {slopes[0]:g} from the logit, {on_probability:g} and {slopes[1]:g} from the "
-        "probability.",
+        abs(ours - by_hand) < 1e-12 and dead == 0 and cut == 100 and slope < -0.99,
+        f"At p = σ(1): {ours:.6f}, by hand {by_hand:.6f}. A negative at logit 20 has loss {loss:.4g} and slope "
+        f"{-slope:.4g} from the logit, {cut:g} and {abs(dead):g} from the float32 probability.",
     )
 
 
-def check_ce() -> Evidence:
-    scores, truth = torch.tensor([[2.0, -1.0, 0.5]], dtype=torch.float64), torch.tensor([2])
-    by_hand = -float(torch.log(scores.exp() / scores.exp().sum())[0, 2])
-    ours = float(ops.cross_entropy(scores, truth))
-    sure = torch.tensor([[200.0] + [0.0] * 9], dtype=torch.float64)
-    floor = float(F.cross_entropy(sure.softmax(1), torch.tensor([0])))
+def _measure_ce() -> Evidence:
+    once, twice = _at(200.0, "ce", "twice", classes="10")[:2]
+    words = f"Of 10 classes, perfectly predicted: {once:.3f} after one softmax, {twice:.3f} = ln(1 + 9/e) after two."
+    return Evidence(once < 1e-9 and abs(twice - math.log(1 + 9 / math.e)) < 1e-9, words)
+
+
+def _measure_focal() -> Evidence:
+    pairs = [_at(math.log(p / (1 - p)), "bce", "focal")[:2] for p in (0.5, 0.9, 0.968)]
+    ratios = [bce / focal for bce, focal in pairs]
+    x, y = torch.zeros(2), torch.tensor([1.0, 0.0])
+    positive, negative = (sigmoid_focal_loss(x, y) / sigmoid_focal_loss(x, y, alpha=-1)).tolist()
     return Evidence(
-        abs(by_hand - ours) < 1e-12 and abs(floor - math.log(1 + 9 / math.e)) < 1e-12,
-        f"Logits (2, -1, 0.5), class 2: {ours:.6f}, by hand {by_hand:.6f}. A perfect prediction among 10 classes costs "
-        f"{floor:.3f} = ln(1 + 9/e) after a second softmax, and 0 after one.",
+        abs(ratios[1] - 100) < 1e-6 and (positive, negative) == (0.25, 0.75),
+        f"γ = 2 divides the loss at p_t = 0.5, 0.9 and 0.968 by {ratios[0]:.0f}, {ratios[1]:.0f} and {ratios[2]:.0f}. "
+        f"torchvision's defaults then multiply it by {positive:g} for y = 1 and {negative:g} for y = 0.",
     )
 
 
-def check_focal() -> Evidence:
-    p = torch.tensor([0.5, 0.9, 0.968], dtype=torch.float64)
-    ones = torch.ones_like(p)
-    ce = F.binary_cross_entropy_with_logits(p.logit(), ones, reduction="none")
-    ratios = ce / torchvision_focal_loss(p.logit(), ones, alpha=-1)
-    label = torch.tensor([1.0, 0.0], dtype=torch.float64)
-    zero = torch.zeros_like(label)
-    weights = torchvision_focal_loss(zero, label) / torchvision_focal_loss(zero, label, alpha=-1)
+def _measure_share() -> Evidence:
+    (bce, focal), (_, weighted) = (share_of_negatives(Params(alpha=alpha)).tolist() for alpha in ("-1", "0.25"))
     return Evidence(
-        bool(torch.allclose(ratios, (1 - p) ** -2)) and weights.tolist() == [0.25, 0.75],
-        f"γ = 2: cross-entropy is {ratios[0]:.0f}, {ratios[1]:.0f} and {ratios[2]:.0f} times the focal loss at p_t = 0.5, "
-        f"0.9 and 0.968. torchvision's default multiplies this formula by {weights[0]:g} for y = 1 and {weights[1]:g} "
-        "for y = 0.",
+        bce > 0.98 and focal < 0.02,
+        "100,000 negatives at p_t = 0.99 beside 10 positives at 0.3: the negatives' share of the loss is "
+        f"{bce:.3f} with BCE, {focal:.3f} with γ = 2, {weighted:.3f} with α = 0.25 as well.",
     )
 
 
-def check_imbalance() -> Evidence:
-    bce, focal = share_of_negatives(Params()).tolist()
-    _, weighted = share_of_negatives(Params(alpha="0.25")).tolist()
-    return Evidence(
-        bce > 0.98 and focal < 0.02 and weighted < 0.06,
-        f"100,000 negatives at p_t = 0.99 and 10 positives at 0.3: the negatives make up {bce:.3f} of the BCE, "
-        f"{focal:.3f} of the focal loss with γ = 2, {weighted:.3f} with α = 0.25 as well.",
-    )
-
-
-def torch_target(epsilon: float, classes: int) -> Tensor:
-    """(C,) label that torch's cross-entropy aims at for class 1, read off its gradient p - q."""
+def _measure_smoothing(epsilon: float, classes: int) -> Evidence:
     scores = torch.zeros(1, classes, dtype=torch.float64, requires_grad=True)
-    loss = F.cross_entropy(scores, torch.tensor([1]), label_smoothing=epsilon)
-    return (scores.softmax(1) - torch.autograd.grad(loss, scores)[0])[0].detach()
-
-
-def check_smoothing() -> Evidence:
-    on_off = {classes: torch_target(0.1, classes)[[1, 0]].tolist() for classes in (2, 1000)}
-    converted = ops.smooth_labels(torch.tensor(1), 10, epsilon=0.09, convention="excluding", dtype=torch.float64)
-    error = float((converted - torch_target(0.1, 10)).abs().max())
-    words = " and ".join(f"{on:.4g} on, {off:.4g} off with C = {classes}" for classes, (on, off) in on_off.items())
+    loss = F.cross_entropy(scores, torch.tensor([0]), label_smoothing=epsilon)
+    target = scores.softmax(1)[0] - torch.autograd.grad(loss, scores)[0][0]  # the slopes are p - q
+    less = epsilon * (classes - 1) / classes
+    error = float((target - label_of(Params(classes=str(classes), epsilon=less), "excluding")).abs().max())
     return Evidence(
-        abs(on_off[2][0] - 0.95) < 1e-9 and error < 1e-12,
-        f"ε = 0.1 in torch: {words}. With C = 10 the sentence's convention at ε = 0.09 is torch's at 0.1 "
-        f"(difference {error:.0e}).",
+        float(target[0]) > 1 - epsilon + 0.01 and error < 1e-12,
+        f"ε = {epsilon:g}, C = {classes}: torch aims at {target[0]:.3f} and {target[1]:.3f}, the sentence at "
+        f"{1 - epsilon:.3f} and {epsilon / (classes - 1):.3f}; with ε = {less:.3f} it aims where torch does.",
     )
 
 
-def check_three_classes() -> Evidence:
-    excluding = ops.smooth_labels(torch.tensor(1), 3, epsilon=0.2, convention="excluding")
-    mixed = torch_target(0.2, 3)
-    first, second = ([round(value, 3) for value in row.tolist()] for row in (excluding, mixed))
-    return Evidence(first == [0.1, 0.8, 0.1] and second == [0.067, 0.867, 0.067], f"ε/(C − 1): {first}. torch: {second}.")
-
-
-def check_kl() -> Evidence:
+def _measure_kl() -> Evidence:
     scores = torch.tensor([[2.0, 1.0, 0.5, 0.0, -0.5, -1.0]], dtype=torch.float64)
     q, p = scores.softmax(1), scores.roll(2, 1).softmax(1)
-    forward, backward = (float(F.kl_div(b.log(), a, reduction="batchmean")) for a, b in ((q, p), (p, q)))
-    mean, no_log = float(F.kl_div(p.log(), q, reduction="mean")), float(F.kl_div(p, q, reduction="batchmean"))
-    gap = float(F.cross_entropy(p.log(), q) + (q * q.log()).sum()) - forward
+    right, swapped = float(ops.kl_div(p.log(), q, reduction="sum")), float(ops.kl_div(q.log(), p, reduction="sum"))
+    mean, no_log = float(ops.kl_div(p.log(), q)), float(ops.kl_div(p, q, reduction="sum"))
+    gap = abs(float(ops.cross_entropy(p.log(), q) + (q * q.log()).sum()) - right)
     return Evidence(
-        abs(gap) < 1e-12 and abs(mean * 6 - forward) < 1e-12 and no_log < 0 and forward != backward,
-        f"D(q‖p) = {forward:.3f}, D(p‖q) = {backward:.3f}; cross-entropy − entropy − D = {abs(gap):.0e}. With 6 classes "
-        f'torch\'s reduction="mean" gives {mean:.3f}, six times too little, and leaving out the log {no_log:.3f}.',
+        gap < 1e-12 and abs(6 * mean - right) < 1e-12 and abs(right - swapped) > 0.01 and no_log < 0,
+        f"D(q‖p) = {right:.3f} = CE − H(q) to {gap:.0e}; D(p‖q) = {swapped:.3f}. With 6 classes "
+        f'reduction="mean" gives {mean:.3f}, and forgetting the logarithm {no_log:.3f}.',
     )
 
 
-def check_list() -> Evidence:
-    names = {name for name in dir(torch.nn) if name.endswith("Loss")}
-    listed = names & {"CrossEntropyLoss", "BCELoss", "KLDivLoss", "TripletMarginLoss"}
-    return Evidence(
-        len(listed) == 4 and len(names) > 15,
-        f"torch.nn has {len(names)} losses; the list names {len(listed)} of them. MSE, L1, Huber, hinge, CTC and the "
-        "segmentation and detection losses are missing.",
-    )
+def _measure_list() -> Evidence:
+    count = sum(name.endswith("Loss") for name in dir(torch.nn))
+    return Evidence(count > 4, f"torch.nn alone has {count} losses; the list has 4 and a way of choosing triplets.")
+
+
+PRESETS = {
+    "Easy example": Preset(
+        Params(z=2.2, log=True), "At p = 0.9 the focal loss is a hundredth of cross-entropy, at p = 0.5 a quarter."
+    ),
+    "Hard example": Preset(
+        Params(z=-2.8), "The focal loss is the lower one, yet its slope is the steeper: −1.13, not −0.94.", failure=True
+    ),
+    "Confident and wrong": Preset(
+        Params(losses=("ce",), z=-5.6, axis="probability"),
+        "Towards p = 0 the loss explodes, its slope in z stops at −1.",
+    ),
+    "Dead gradient": Preset(
+        Params(losses=("bce", "prob"), z=-18.0, label="0", log=True),
+        "From a logit of 17 float32 rounds the sigmoid to 1: the loss jumps to 100, the slope to 0.",
+        failure=True,
+    ),
+    "Too sure": Preset(
+        Params(losses=("ce", "smooth", "others"), z=6.0, classes="3", epsilon=0.2),
+        "With smoothed labels the slope turns positive: lowest at z = 2.6 and 2.1, by convention, not at infinity.",
+        failure=True,
+    ),
+    "KL and entropy": Preset(
+        Params(losses=("smooth", "kl"), z=4.5, classes="10"),
+        "KL is the smoothed loss less the label's entropy: it touches 0.",
+    ),
+    "1000 classes, untrained": Preset(
+        Params(losses=("ce", "bce"), z=0.0, classes="1000"), "Equal logits cost ln 1000 = 6.91; a sigmoid, ln 2."
+    ),
+    "Hot softmax": Preset(
+        Params(losses=("ce",), z=3.0, classes="10", temperature=4.0), "T = 4: slopes stay within ±1/4."
+    ),
+    "α alone": Preset(
+        Params(losses=("bce", "focal"), gamma=0.0, alpha="0.25"),
+        "Without γ the usual α = 0.25 quarters the loss of the rare positives.",
+        failure=True,
+    ),
+    "Softmax twice": Preset(
+        Params(losses=("ce", "twice"), z=7.0, classes="10"),
+        "The second softmax leaves a floor of 1.46 and no slope, without any error.",
+        failure=True,
+    ),
+}
+
+CLAIMS = (
+    Claim(
+        "BCE = −[y log p + (1 − y) log(1 − p)], for binary classification.",
+        "true",
+        "For multi-label problems too. Compute it from the logit: from a float32 probability its slope can be lost.",
+        _measure_bce,
+        "Dead gradient",
+    ),
+    Claim(
+        "Cross-entropy = −Σ y_c log p_c, for multi-class classification.",
+        "true",
+        "torch's cross_entropy takes logits and applies the softmax itself; given probabilities, it fails silently.",
+        _measure_ce,
+        "Softmax twice",
+    ),
+    Claim(
+        "Focal loss = −(1 − p_t)^γ log p_t.",
+        "true with conditions",
+        "The paper trains with a class weight α_t in front, as torchvision does by default, and a low initial prior.",
+        _measure_focal,
+        "Easy example",
+    ),
+    Claim(
+        "The focal loss is for detection with class imbalance.",
+        "true",
+        "It was made for one-stage detectors, where easy background would make up nearly all of the loss.",
+        _measure_share,
+        "Easy example",
+    ),
+    Claim(
+        "Label smoothing puts ε/(C − 1) on the wrong classes and 1 − ε on the right one.",
+        "true with conditions",
+        "That is one convention. The Inception paper and torch mix with the uniform: ε/C off, 1 − ε + ε/C on.",
+        lambda: _measure_smoothing(0.1, 2),
+        "Too sure",
+    ),
+    Claim(
+        "Label smoothing of 0.2 with 3 classes gives [0.1, 0.8, 0.1].",
+        "true with conditions",
+        "Where ε is shared among the wrong classes. torch's label_smoothing=0.2 moves a third less.",
+        lambda: _measure_smoothing(0.2, 3),
+        "Too sure",
+    ),
+    Claim(
+        "Kullback-Leibler divergence is a standard loss.",
+        "true",
+        'Cross-entropy less a constant. Asymmetric; torch wants log-probabilities, then the target, and "batchmean".',
+        _measure_kl,
+        "KL and entropy",
+    ),
+    Claim(
+        "The standard losses are cross-entropy, binary cross-entropy, KL divergence and triplet.",
+        "misleading",
+        "These are common ones. MSE, L1, Huber, hinge, focal, Dice and CTC are as standard in their fields.",
+        _measure_list,
+    ),
+)
+
+CONCEPT = Concept(
+    params=Params,
+    compute=compute,
+    stage=stage,
+    describe=describe,
+    presets=PRESETS,
+    table=table,
+    formula=formula,
+    reference=reference,
+    checked=lambda result: torch.cat([result.curves[..., ::4], result.example[..., None]], dim=-1),
+    against="torch and torchvision",
+    claims=CLAIMS,
+)

@@ -1,13 +1,18 @@
 from __future__ import annotations
+
 from dataclasses import dataclass
 from typing import Annotated
-import numpy as np, torch, pandas as pd
-import plotly.graph_objects as go
+
+import numpy as np
+import pandas as pd
+import torch
+
 from cvviz.concept import *
 from cvviz.controls import *
 from cvviz.data.images import Picture, sample
-from cvviz.figures.theme import *
 from cvviz.figures.scene import *
+from cvviz.figures.theme import *
+
 
 @dataclass(frozen=True, slots=True)
 class Params:

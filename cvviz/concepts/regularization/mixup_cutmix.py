@@ -45,7 +45,7 @@ class Params:
     ] = 1.0
     seed: Annotated[int, Seed(when=lambda p: p.source == "drawn")] = 0
     p: Annotated[
-        float, Slider("Predicted probability of the first", 0.01, 0.99, 0.01, help="The second class gets the rest.")
+        float, Slider("Prediction for the first", 0.01, 0.99, 0.01, help="A probability; the second gets the rest.")
     ] = 0.7
 
 
@@ -121,9 +121,9 @@ def judged(image: Tensor, label: Tensor, p: float) -> Mixed:
 
 
 def working_size(pixels: Tensor) -> tuple[int, int]:
-    """(height, width) of a picture reduced to 320 pixels on its longest side."""
+    """(height, width) of a picture reduced to 256 pixels on its longest side."""
     height, width = pixels.shape[-2:]
-    scale = min(1.0, 320 / max(height, width))
+    scale = min(1.0, 256 / max(height, width))
     return max(1, round(scale * height)), max(1, round(scale * width))
 
 
@@ -191,8 +191,7 @@ def stage(_: Params, result: Result) -> Sequence[Scene]:
 
 def describe(params: Params, result: Result) -> str:
     """Labels and losses of both pictures."""
-    x1, y1, x2, y2 = result.box
-    height, width = result.first.shape[1:]
+    (x1, y1, x2, y2), (height, width) = result.box, result.first.shape[1:]
     return (
         f"Mixup of {params.first.title} and {params.second.title}: label {result.lam:.3f} for the first, loss "
         f"{result.mixup.loss:.3f}. CutMix at the same λ pastes {x2 - x1} × {y2 - y1} of {width} × {height} px: label "
@@ -201,22 +200,22 @@ def describe(params: Params, result: Result) -> str:
 
 
 def formula(params: Params, result: Result) -> str:
-    """The mixed cross-entropy, and the share of the first picture after clipping."""
-    x1, y1, x2, y2 = result.box
-    height, width = result.first.shape[1:]
-    return (
-        r"$$\begin{aligned}"
-        rf"\text{{Mixup:}}\quad \mathrm{{CE}} &= {_mixed_loss(result.mixup, params.p)}\\"
-        rf"\text{{CutMix:}}\quad \lambda' &= 1 - \frac{{{x2 - x1} \times {y2 - y1}}}{{{width} \times {height}}}"
-        rf" = {result.cutmix.label[0]:.3f} \qquad (\lambda = {result.lam:.3f})\\"
-        rf"\mathrm{{CE}} &= {_mixed_loss(result.cutmix, params.p)}"
-        r"\end{aligned}$$"
+    """The mixed cross-entropies, and the share of the first picture after clipping."""
+    (x1, y1, x2, y2), (height, width) = result.box, result.first.shape[1:]
+    first, second = -math.log(params.p), -math.log1p(-params.p)
+
+    def mixed_loss(mixed: Mixed) -> str:
+        weights = mixed.label.tolist()
+        return rf"{weights[0]:.3f} \cdot {first:.3f} + {weights[1]:.3f} \cdot {second:.3f} = {mixed.loss:.3f}"
+
+    lines = (
+        rf"\mathrm{{CE}}_1 = -\ln {params.p:.2f} &= {first:.3f}, \quad \mathrm{{CE}}_2 = {second:.3f}",
+        rf"\text{{Mixup: }} \lambda\,\mathrm{{CE}}_1 + (1 - \lambda)\,\mathrm{{CE}}_2 &= {mixed_loss(result.mixup)}",
+        rf"\text{{CutMix: }} \lambda' = 1 - \tfrac{{{x2 - x1} \cdot {y2 - y1}}}{{{width} \cdot {height}}} "
+        rf"&= {result.cutmix.label[0]:.3f}",
+        rf"\lambda'\,\mathrm{{CE}}_1 + (1 - \lambda')\,\mathrm{{CE}}_2 &= {mixed_loss(result.cutmix)}",
     )
-
-
-def _mixed_loss(mixed: Mixed, p: float) -> str:
-    first, second = mixed.label.tolist()
-    return rf"{first:.3f}\,(-\ln {p:.2f}) + {second:.3f}\,(-\ln {1 - p:.2f}) = {mixed.loss:.3f}"
+    return "$$\n\\begin{aligned}" + r"\\".join(lines) + "\\end{aligned}\n$$"
 
 
 def table(_: Params, result: Result) -> pd.DataFrame:
@@ -255,7 +254,7 @@ PRESETS = {
         "λ is uniform and the centre lies anywhere: here λ = 0.03, and the label is 0.44. Step through the seeds.",
     ),
     "α = 0.2, as for ImageNet": Preset(
-        Params(source="drawn", alpha=0.2, seed=5),
+        Params(source="drawn", alpha=0.2, seed=12),
         "Only a third of all steps draw a λ between 0.1 and 0.9; the rest hardly mix.",
     ),
     "α near zero": Preset(

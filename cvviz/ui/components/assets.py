@@ -7,9 +7,9 @@ from pathlib import Path
 ASSETS = Path(__file__).parents[3] / "assets"
 
 
-def script(*names: str) -> str:
-    """The named files of ``assets/js``, one after the other: shared helpers first, the component last."""
-    return "\n".join((ASSETS / "js" / f"{name}.js").read_text(encoding="utf-8") for name in names)
+def script(name: str) -> str:
+    """The named file of ``assets/js``."""
+    return (ASSETS / "js" / f"{name}.js").read_text(encoding="utf-8")
 
 
 def style(name: str) -> str:

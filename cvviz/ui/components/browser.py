@@ -21,6 +21,6 @@ def copy_link(*, key: str) -> None:
 
 
 def page_keys(*, key: str) -> str | None:
-    """"previous" or "next" in the run after an arrow key was pressed outside of a control, else None."""
+    """ "previous" or "next" in the run after an arrow key was pressed outside of a control, else None."""
     pressed = _KEYS(key=key, on_turn_change=lambda: None, height=1).turn
     return pressed if pressed in ("previous", "next") else None

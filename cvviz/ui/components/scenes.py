@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from cvviz.figures.scene import Scene
 from cvviz.ui.components.assets import script, style
 
+if TYPE_CHECKING:
+    from cvviz.figures.scene import Scene
+
 _SCENES = st.components.v2.component(
-    "cvviz_scenes", html='<div class="scenes"></div>', css=style("scenes"), js=script("channel", "scenes")
+    "cvviz_scenes", html='<div class="scenes"></div>', css=style("scenes"), js=script("scenes")
 )
 
 
-def show_scenes(scenes: Sequence[Scene], *, alt: str, key: str, on_change: Callable[[], None]) -> None:
-    """Draw the scenes side by side, wrapping where there is no room.
-
-    Its state, once a box is edited, is ``{"field": str, "text": str, "live": bool, "seq": int}``: the Params field, its
-    boxes as text, whether the hand is still on one, and a growing number of the request.
-    """
+def show_scenes(scenes: Sequence[Scene], *, alt: str, key: str) -> None:
+    """Draw the scenes side by side, wrapping where there is no room. Edited boxes speak through the ``wire``."""
     panels = [_panel(scene, alt if index == 0 else scene.caption) for index, scene in enumerate(scenes)]
-    _SCENES(key=key, data={"panels": panels}, on_input_change=on_change)
+    _SCENES(key=key, data={"panels": panels})
 
 
 def _panel(scene: Scene, alt: str) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""Convolution: what a layer computes, what it costs and how far it sees."""
