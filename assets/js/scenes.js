@@ -38,6 +38,10 @@ function place(box) {
     box.corners[i].setAttribute("cy", box.at[y])
   })
   const where = [x1, y1, x2, y2].map((value) => Math.round(value)).join(", ")
+  box.title.setAttribute("x", x1)
+  box.title.setAttribute("y", y1)
+  box.title.classList.toggle("inside", y1 < 0.06 * box.panel.height)
+  box.title.textContent = box.name
   box.group.setAttribute("aria-label", `${box.name} at ${where}. Arrow keys move it, Shift with an arrow resizes it, Alt takes steps of 10.`)
 }
 
@@ -65,9 +69,10 @@ function buildBox(stage, panel) {
   const group = make("g", { class: "box", tabindex: 0, role: "application", "aria-roledescription": "movable box" })
   const rect = make("rect", { class: "body" })
   const corners = CORNERS.map(([, , cursor]) => make("circle", { class: `corner ${cursor}` }))
-  group.append(rect, ...corners)
+  const title = make("text", { class: "title" })
+  group.append(rect, title, ...corners)
   panel.editor.append(group)
-  const box = { group, rect, corners, at: null, held: false }
+  const box = { panel, group, rect, title, corners, at: null, held: false }
   const say = (live) => {
     const text = panel.boxes.map(({ at }) => [at.x1, at.y1, at.x2, at.y2].join(",")).join(";")
     stage.busy = true
@@ -116,7 +121,7 @@ function show(stage, panel, data) {
   panel.caption.textContent = data.caption
   panel.caption.hidden = !data.caption
   panel.figure.style.maxWidth = `${data.maxWidth}px`
-  panel.figure.style.flexBasis = `${Math.min(data.maxWidth, 320)}px`
+  panel.figure.style.flexBasis = `${Math.min(data.maxWidth, 240)}px`
   panel.frame.style.aspectRatio = `${data.width} / ${data.height}`
   panel.img.alt = data.alt
   panel.img.classList.toggle("exact", data.exact)

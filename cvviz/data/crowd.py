@@ -44,6 +44,43 @@ class Crowd:
     labels: Tensor
 
 
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of the objects.
+
+    Args:
+        found: the objects that have a box of their own.
+        missed: those that have none.
+        extra: boxes that found nothing new.
+    """
+
+    found: tuple[int, ...]
+    missed: tuple[int, ...]
+    extra: tuple[int, ...]
+
+
+def outcome(scene: Crowd, kept: Tensor, *, iou_threshold: float = 0.5) -> Outcome:
+    """Match survivors with objects as evaluations do: by falling score, each with the best free one of its class.
+
+    Args:
+        scene: the objects.
+        kept: (K,) int64, boxes of ``scene.raw`` by falling score.
+        iou_threshold: smallest IoU of a match.
+    """
+    same = scene.raw.labels[kept][:, None] == scene.labels
+    overlaps = box_iou(scene.raw.boxes[kept], scene.truth) * same  # [K, T]
+    found: list[int] = []
+    extra: list[int] = []
+    for index, row in zip(kept.tolist(), overlaps.tolist(), strict=True):
+        free = {thing: overlap for thing, overlap in enumerate(row) if overlap >= iou_threshold and thing not in found}
+        if free:
+            found.append(max(free, key=free.__getitem__))
+        else:
+            extra.append(index)
+    missed = tuple(thing for thing in range(len(scene.truth)) if thing not in found)
+    return Outcome(tuple(sorted(found)), missed, tuple(extra))
+
+
 @lru_cache(maxsize=16)
 def crowd(spacing: float, seed: int) -> Crowd:
     """The scene of one seed, with the centres of neighbours ``spacing`` widths of a person apart, 0.2 to 1.2."""

@@ -27,6 +27,7 @@ from cvviz.data.images import Picture, per_picture
 
 MOST_SIDE = 512
 MOST_WINDOWS = 300
+_EMPTY = 236  # grey level
 _CASCADES = {
     "face": "haarcascade_frontalface_default.xml",
     "eye": "haarcascade_eye.xml",
@@ -75,6 +76,22 @@ def detect(picture: Picture, detectors: tuple[str, ...]) -> Detections:
     labels = [label for label, (boxes, _) in enumerate(found) for _ in boxes]
     boxes, margins = (np.concatenate(part) for part in zip(*found, strict=True))
     return detections(boxes, 1 / (1 + np.exp(-margins)), labels, detectors).best(MOST_WINDOWS)
+
+
+def backdrop(own: Detections, picture: Picture) -> tuple[Tensor, float]:
+    """What to draw a user's own boxes on: their own picture if the boxes fit in it, else an empty canvas.
+
+    Returns:
+        (3, H, W) uint8 with the longest side at most ``MOST_SIDE``, and its pixels per pixel of the boxes.
+    """
+    width, height = own.boxes[:, 2:].amax(dim=0).clamp(min=1).tolist()
+    size = picture.original_size or (0, 0)
+    if width <= 1.05 * size[0] and height <= 1.05 * size[1]:  # boxes may reach a little over the border
+        pixels = reduced(picture)
+        return pixels, pixels.shape[2] / size[0]
+    scale = MOST_SIDE / max(width, height)
+    shape = (3, max(1, round(height * scale)), max(1, round(width * scale)))
+    return torch.full(shape, _EMPTY, dtype=torch.uint8), scale
 
 
 @per_picture

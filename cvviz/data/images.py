@@ -1,7 +1,6 @@
 """Pictures: sample photographs from installed packages, users' uploads decoded safely, and data derived from them.
 
-Importing this module imports neither scikit-image nor scikit-learn: a sample is read from the package's folder when
-it is first looked at.
+Importing this module imports neither scikit-image nor scikit-learn: a sample is read from the package's folder.
 """
 
 from __future__ import annotations
@@ -45,7 +44,7 @@ _READ = re.compile(rb"\x89PNG|\xff\xd8\xff|RIFF....WEBP|BM.{4}\0{4}|GIF8[79]a|II
 _FOREIGN = (
     ("HEIC", rb".{4}ftyp(hei|hev|mif1|msf1)"),
     ("AVIF", rb".{4}ftypavi[fs]"),
-    ("SVG", rb"\s*(<\?xml[^>]*>\s*|<!--.{,500}?-->\s*|<!DOCTYPE svg[^>]*>\s*)*<svg\b"),
+    ("SVG", rb"\s*((<\?xml|<!--|<!DOCTYPE svg).{,1000}?)?<svg\b"),
     ("PDF", rb"%PDF-"),
     ("EPS", rb"%!PS|\xc5\xd0\xd3\xc6"),
     ("JPEG 2000", rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51"),
@@ -57,16 +56,13 @@ _FOREIGN = (
 )
 _JPEG_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")  # not FF 00 (a data byte FF), restarts or fill bytes
 _DEPTH = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2}  # bytes a pixel in Pillow's memory; 4 in all other modes
-_DAMAGED = (
-    "is damaged, incomplete or of an unusual kind",
-    "open it in an image editor, save it as a new PNG file and upload that",
-)
+_DAMAGED = ("is damaged, incomplete or of an unusual kind", "save it as a new PNG in an image editor and upload that")
 _TOO_LARGE = (f"has more than {MAX_PIXELS // 10**6} megapixels", "reduce it to 4000 px or less and upload that")
-# What Pillow raises for bad files of these formats: seen in a million mutated ones, and EOFError, LookupError,
-# struct.error and MemoryError, which its code can raise. Warning: for programs that turn warnings into errors.
+# The first five Pillow did raise for a million damaged files of these formats; the next four its code can raise; the
+# last is what its warnings are in a program that turns warnings into errors.
 _BAD_FILE = (
     *(OSError, SyntaxError, ValueError, TypeError, OverflowError),
-    *(EOFError, LookupError, struct.error, MemoryError, Warning),
+    *(EOFError, LookupError, MemoryError, struct.error, Warning),
 )
 _MAX_RESULTS = 16  # kept per picture and function
 _one_at_a_time = threading.Lock()  # the memory that uploads need together is the memory of one
@@ -150,7 +146,7 @@ def _open(label: str, data: bytes) -> tuple[ImageFile.ImageFile, tuple[int, int]
     except UnidentifiedImageError:
         if _READ.match(data):
             raise _refusal(label, *_DAMAGED) from None
-        kind = next((kind for kind, start in _FOREIGN if re.match(start, data, re.DOTALL)), None)
+        kind = next((kind for kind, start in _FOREIGN if re.match(start, data[:2048], re.DOTALL)), None)
         problem = f"is in {kind} format, which cannot be read here" if kind else "is not a picture"
         raise _refusal(label, problem, "upload a PNG, JPEG, WebP, BMP, GIF or TIFF file") from None
     except _BAD_FILE:
@@ -256,7 +252,7 @@ def _flat(block: Image.Image, value_range: tuple[float, float]) -> Image.Image:
     """The block as 8-bit L or RGB, without transparency."""
     if block.mode.startswith(("I", "F")):
         low, high = value_range
-        values = np.asarray(block, np.float32 if block.mode.startswith("I;16") else np.float64)
+        values = np.asarray(block, np.float64)
         if block.mode == "F":
             values = np.nan_to_num(values, nan=low, posinf=high, neginf=low)
         scale = 255 / (high - low) if high > low else 0.0
@@ -305,13 +301,14 @@ class Picture:
         if not self.own:
             return _SAMPLE_FILES[self.name][2]
         if self.file.lower().endswith((*_EXTENSIONS["BMP"], *_EXTENSIONS["TIFF"])):  # torchvision reads neither
-            return f"torch.from_numpy(skimage.color.gray2rgb(skimage.io.imread({self.file!r}))).permute(2, 0, 1)"
+            array = f"torch.from_numpy(skimage.io.imread({self.file!r}))"  # (H, W) or (H, W, 3)
+            return f"torch.atleast_3d({array}).permute(2, 0, 1).expand(3, -1, -1)"
         return f'torchvision.io.decode_image({self.file!r}, mode="RGB", apply_exif_orientation=True)'
 
     @property
     def imports(self) -> tuple[str, ...]:
         """Import statements that ``code`` needs."""
-        modules = ("skimage.color", "skimage.data", "skimage.io", "sklearn.datasets", "torch", "torchvision")
+        modules = ("skimage.data", "skimage.io", "sklearn.datasets", "torch", "torchvision")
         return tuple(f"import {module}" for module in modules if f"{module}." in self.code)
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from cvviz.figures.theme import BLUE, GREEN, GREY, PURPLE, TEMPLATE, VERMILLION
 
-Floats = NDArray[np.float32]
+Floats = NDArray[np.floating]
 REACH = 8.0  # logits on the axis either side of 0, while the example lies among them
 
 
@@ -33,9 +33,9 @@ LOOKS = {
     "bce": Look("BCE with logits", PURPLE, "dashdot", r"\text{BCE}", r"-\ln p_t"),
     "focal": Look("Focal", VERMILLION, "dash", r"\text{FL}", r"-\alpha_t (1 - p_t)^\gamma \ln p_t"),
     "smooth": Look("Smoothed, ε/C", GREEN, "dot", r"\text{LS}", r"-q \ln p - (1 - q) \ln p_0"),
-    "others": Look("Smoothed, ε/(C − 1)", GREEN, "longdash", r"\text{LS}'", r"-q' \ln p - (1 - q') \ln p_0"),
-    "kl": Look("KL to smoothed, ε/C", PURPLE, "longdash", r"\text{KL}", r"\text{LS} - H(q)"),
-    "prob": Look("BCE on probabilities", VERMILLION, "solid", r"\text{BCE}_{32}", r"-\max(\ln \hat p_t, -100)"),
+    "others": Look("Smoothed, ε/(C − 1)", GREEN, "9px,3px", r"\text{LS}'", r"-q' \ln p - (1 - q') \ln p_0"),
+    "kl": Look("KL to smoothed, ε/C", PURPLE, "9px,3px", r"\text{KL}", r"\text{LS} - H(q)"),
+    "prob": Look("BCE on probabilities", VERMILLION, "dot", r"\text{BCE}_{32}", r"-\max(\ln \hat p_t, -100)"),
     "twice": Look("Softmax twice", GREY, "dash", r"\text{CE}\circ\text{softmax}", r"\ln(e^p + (C - 1) e^{p_0}) - p"),
 }
 BINARY = frozenset({"bce", "focal", "prob"})  # of a sigmoid; the rest are of a softmax
@@ -69,7 +69,7 @@ def loss_figure(
     wide = axis.high > REACH
     loss_range = (1e-6, 200.0) if log else (0.0, 30.0 if wide else 10.0)
     slope_range = (1e-6, 5.0) if log else (-2.2, 1.1) if steep else (-1.45, 0.6)
-    (x, loss, slope), (at, at_loss, at_slope) = curves.float().numpy(), points.float().numpy()
+    (x, loss, slope), (at, at_loss, at_slope) = curves.float().numpy(), points.double().numpy()
     if log:
         slope, at_slope = np.abs(slope), np.abs(at_slope)
     looks = [LOOKS[name] for name in losses]
@@ -161,13 +161,13 @@ def formula_text(losses: Sequence[str], values: Tensor, logs: Tensor, settings: 
         heads.append(rf"p = \frac{{e^{{z/T}}}}{{e^{{z/T}} + C - 1}} = {p}, \quad p_0 = \frac{{1 - p}}{{C - 1}} = {p0}")
     if not BINARY.isdisjoint(losses):
         heads.append(rf"p_t = \sigma(z) = {pt}")
-    lines = [
-        rf"{LOOKS[name].symbol} &= {LOOKS[name].terms} = {_filled(name, loss, logs, settings)} = \mathbf{{{tex(loss)}}}"
-        rf" && L' = {tex(slope)}"
-        for name, loss, slope in zip(losses, *values.tolist(), strict=True)
-    ]
+    rows = []
+    for name, loss, slope in zip(losses, *values.tolist(), strict=True):
+        look, filled = LOOKS[name], _filled(name, loss, logs, settings)
+        terms = look.terms if settings.alpha != -1 else look.terms.replace(r"\alpha_t ", "")
+        rows.append(rf"{look.symbol} &= {terms} = {filled} = \mathbf{{{tex(loss)}}} && L' = {tex(slope)}")
     head = r", \quad ".join(heads)
-    return f"$${head}$$\n\n" + r"$$\begin{aligned}" + r"\\".join(lines) + r"\end{aligned}$$"
+    return f"$${head}$$\n\n" + r"$$\begin{aligned}" + r"\\".join(rows) + r"\end{aligned}$$"
 
 
 def _filled(name: str, loss: float, logs: Tensor, settings: Settings) -> str:

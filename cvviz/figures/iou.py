@@ -15,10 +15,12 @@ from cvviz.figures.theme import BLUE, GREEN, GREY, PURPLE, VERMILLION
 
 TARGET, PREDICTION = GREEN, BLUE
 FADE = 0.6  # of the way to white, so that lines read on any picture
-GAIN = 0.5  # length of an arrow, in sides of the box, where moving the edge by one side would change the loss by 1
-FLAT = 0.005  # no arrow where moving the edge by one side would change the loss by less
-SMALLEST = 60  # the arrows of a smaller box are drawn as if of this side, in pixels
-SHORTEST = 14  # of an arrow, in pixels, so that it shows its direction
+# Of arrows, each for one edge. Steepness is the change of the loss if the edge moved by one side of the box: the same
+# at any zoom. Its root sets the length, so that weak pulls of distant boxes are seen beside strong ones.
+GAIN = 0.5  # length in sides of the box at a steepness of 1
+FLAT = 0.005  # steepness below which there is no arrow
+SMALLEST = 60  # a smaller box has arrows as if of this side, in pixels
+SHORTEST = 12  # length that still shows a direction, in pixels
 
 
 def backdrop(pixels: Tensor, width: int, height: int) -> Tensor:
@@ -132,11 +134,7 @@ def _angle(target: XYXY, prediction: XYXY) -> Iterator[Shape]:
 
 
 def _push(box: XYXY, slopes: Sequence[float], size: tuple[int, int]) -> Iterator[Shape]:
-    """An arrow from the middle of each edge, against the slope.
-
-    Its length is that of (side x slope), which zooming leaves as it is, in sides: a scene twice as large has arrows
-    twice as long.
-    """
+    """An arrow from the middle of each edge, against the slope."""
     middle = _center(box)
     if not any(slopes):
         if min(box[2] - box[0], box[3] - box[1]) > 30:
@@ -147,9 +145,10 @@ def _push(box: XYXY, slopes: Sequence[float], size: tuple[int, int]) -> Iterator
         side = box[axis + 2] - box[axis]
         start, end = list(middle), list(middle)
         start[axis] = box[edge]
-        length = max(GAIN * abs(side * slope) * max(side, SMALLEST), SHORTEST)
+        steepness = abs(side * slope)
+        length = max(GAIN * math.sqrt(steepness) * max(side, SMALLEST), SHORTEST)
         end[axis] = min(max(box[edge] - math.copysign(length, slope), 0.0), float(size[axis]))
         yield Dot(x=start[0], y=start[1], color=VERMILLION, radius=3)
-        if abs(side * slope) > FLAT and end != start:
+        if steepness > FLAT and end != start:
             points = ((start[0], start[1]), (end[0], end[1]))
             yield Path(points=points, color=VERMILLION, width=4, arrow=True)

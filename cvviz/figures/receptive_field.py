@@ -1,107 +1,224 @@
-"""What a unit sees: a picture lit by its gradient, the gradient itself, and growth along the network."""
+"""What a unit sees: a picture lit by its gradient, the gradient itself, growth along the network, and the recursion."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from cvviz.figures.scene import XYXY, Box, Dot, Scene, Shape
 from cvviz.figures.theme import BLUE, GREEN, GREY, VERMILLION, colorize, new_figure
+from cvviz.ops.receptive_field import Field, Node, thresholded_span
 
 SIDE = 480  # longest side of a picture on the stage
+SHARP = 128  # pictures up to this wide are shown pixel by pixel
 FLOOR = 1e-9  # relative gradient at the dark end of the scale
 # The mean of ImageNet in 0..255: what zero padding looks like once a picture has been normalised.
 PADDING = (124, 116, 104)
 PALE = 225  # grey of what a threshold cuts away; no colour of the scale
 SHADE = 0.35  # brightness where no gradient arrives
 
+Span = tuple[int, int]  # (first, end) in pixels
+
+
+@dataclass(frozen=True, slots=True)
+class Heat:
+    """Gradient of a unit over its field.
+
+    Attributes:
+        relative: (size, size) float32, the peak 1.
+        small: (S, S) the same, S at most ``SIDE``; each cell keeps its largest value.
+        colors: (3, S, S) uint8, on a log scale from ``FLOOR`` to 1.
+    """
+
+    relative: Tensor
+    small: Tensor
+    colors: Tensor
+
+    def seen(self, threshold: float) -> tuple[Span, Span]:
+        """Spans of the rows and of the columns that reach a part of the peak."""
+        rows, columns = (thresholded_span(self.relative.amax(axis), threshold=threshold) for axis in (1, 0))
+        return rows, columns
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A square input of ``side`` pixels in ``margin`` pixels of padding."""
+
+    side: int
+    margin: int
+
+    @property
+    def width(self) -> int:
+        """Side of the whole."""
+        return self.side + 2 * self.margin
+
+
+def heat(mass: Tensor) -> Heat:
+    """Gradient (size, size) as ``Heat``."""
+    relative = (mass / mass.max()).float()
+    small = relative
+    if len(relative) > SIDE:
+        small = F.adaptive_max_pool2d(relative[None, None], SIDE)[0, 0]
+    colors = colorize(small.clamp(min=FLOOR).log10(), low=float(np.log10(FLOOR)), high=0.0)
+    return Heat(relative, small, colors)
+
 
 def framed(pixels: Tensor, margin: int) -> Tensor:
     """Square picture (3, n, n) in a frame of padding, at most ``SIDE`` wide; float, 0 to 255."""
     frame = torch.tensor(PADDING, dtype=torch.float32)[:, None, None]
-    canvas = frame.repeat(1, *(side + 2 * margin for side in pixels.shape[1:]))  # [3, n + 2m, n + 2m]
-    canvas[:, margin : margin + pixels.shape[1], margin : margin + pixels.shape[2]] = pixels
-    return shrunk(canvas)
+    width = pixels.shape[1] + 2 * margin
+    canvas = frame.repeat(1, width, width)  # [3, n + 2m, n + 2m]
+    canvas[:, margin : width - margin, margin : width - margin] = pixels
+    return _shrunk(canvas)
 
 
-def lit(canvas: Tensor, relative: Tensor, top: int, left: int, side: int) -> Tensor:
+def lit(canvas: Tensor, relative: Tensor, top: int, left: int, width: int) -> Tensor:
     """The framed picture, each pixel as bright as its gradient.
 
     Args:
         canvas: (3, S, S) from ``framed``.
         relative: (size, size) gradient, its peak 1.
-        top, left: place of the field on the canvas before it was shrunk, in pixels; it may hang over.
-        side: side of that canvas.
+        top, left: place of the field in the frame, in pixels; it may hang over.
+        width: of the frame, in pixels.
 
     Returns:
         (3, S, S) uint8.
     """
-    light = torch.zeros(side, side)
-    rows, columns = ((max(at, 0), min(at + len(relative), side)) for at in (top, left))
-    if rows[0] < rows[1] and columns[0] < columns[1]:
-        seen = relative[rows[0] - top : rows[1] - top, columns[0] - left : columns[1] - left]
-        light[rows[0] : rows[1], columns[0] : columns[1]] = seen
-    return (canvas * (SHADE + (1 - SHADE) * shrunk(light[None]))).round().to(torch.uint8)
+    light = torch.zeros(width, width)
+    (y1, y2), (x1, x2) = ((max(at, 0), min(at + len(relative), width)) for at in (top, left))
+    if y1 < y2 and x1 < x2:
+        light[y1:y2, x1:x2] = relative[y1 - top : y2 - top, x1 - left : x2 - left]
+    return (canvas * (SHADE + (1 - SHADE) * _shrunk(light[None]))).round().to(torch.uint8)
 
 
-def shrunk(pixels: Tensor) -> Tensor:
+def _shrunk(pixels: Tensor) -> Tensor:
     """(C, H, H) at most ``SIDE`` wide."""
     if pixels.shape[-1] <= SIDE:
         return pixels
     return F.interpolate(pixels[None], size=(SIDE, SIDE), mode="area")[0]
 
 
-def heat(relative: Tensor) -> tuple[Tensor, Tensor]:
-    """Colours of a gradient on a log scale from ``FLOOR`` to 1, and the gradient at the same size.
+def picture_scene(
+    canvas: Tensor, frame: Frame, field: tuple[Span, Span], heat: Heat | None, threshold: float, *, caption: str
+) -> Scene:
+    """The input in its frame, lit by the gradient of a unit, with the unit's field and what a threshold leaves of it.
 
-    Shrinking keeps the largest value of each cell, so that a threshold cuts the same extent.
+    Args:
+        canvas: from ``framed``.
+        frame: its measures.
+        field: spans of the rows and of the columns of the field, in pixels of the input.
+        heat: its gradient; None leaves the picture as it is.
+        threshold: part of the peak that counts as seen.
+        caption: line over the picture.
     """
-    if len(relative) > SIDE:
-        relative = F.adaptive_max_pool2d(relative[None, None], SIDE)[0, 0]
-    return colorize(relative.clamp(min=FLOOR).log10(), low=float(np.log10(FLOOR)), high=0.0), relative
+    scale = canvas.shape[-1] / frame.width
+
+    def box(rows: Span, columns: Span) -> XYXY:
+        x1, y1, x2, y2 = (min(max(at + frame.margin, 0), frame.width) * scale for at in _corners(rows, columns))
+        return x1, y1, x2, y2
+
+    shapes: list[Shape] = []
+    if frame.margin:
+        shapes.append(Box(xyxy=box((0, frame.side), (0, frame.side)), color=GREY, dash=True, tip="edge of the input"))
+    rows, columns = field
+    tip = f"rows {rows[0]} to {rows[1] - 1}, columns {columns[0]} to {columns[1] - 1}"
+    shapes.append(Box(xyxy=box(rows, columns), color=BLUE, label=f"field {rows[1] - rows[0]} px", tip=tip))
+    pixels = canvas.round().to(torch.uint8)
+    if heat:
+        pixels = lit(canvas, heat.relative, rows[0] + frame.margin, columns[0] + frame.margin, frame.width)
+        seen = [(at + first, at + end) for (at, _), (first, end) in zip(field, heat.seen(threshold), strict=True)]
+        shapes.append(Box(xyxy=box(seen[0], seen[1]), color=VERMILLION, dash=True))
+    x, y = ((sum(span) / 2 + frame.margin) * scale for span in (columns, rows))
+    shapes.append(Dot(x=x, y=y, color=VERMILLION, radius=3, tip="centre of the field"))
+    return Scene(pixels=pixels, shapes=shapes, caption=caption, exact=canvas.shape[-1] <= SHARP, max_width=SIDE)
 
 
-def cut(colors: Tensor, relative: Tensor, threshold: float) -> Tensor:
-    """``heat`` with all below the threshold pale."""
-    return torch.where(relative >= threshold, colors, torch.full_like(colors, PALE))
+def gradient_scene(heat: Heat, threshold: float) -> Scene:
+    """The gradient over the field, on a log scale, pale where it is below a part of the peak."""
+    side, size = len(heat.small), len(heat.relative)
+    rows, columns = heat.seen(threshold)
+    x1, y1, x2, y2 = (at * side / size for at in _corners(rows, columns))
+    height = rows[1] - rows[0]
+    shapes = [Box(xyxy=(x1, y1, x2, y2), color=VERMILLION, dash=True, label=f"{height} px")]
+    pixels = torch.where(heat.small >= threshold, heat.colors, torch.full_like(heat.colors, PALE))
+    words = f"Its gradient, log scale, pale below {threshold:.3g} of the peak: {height} of {size} rows"
+    return Scene(pixels=pixels, shapes=shapes, caption=words, exact=side <= SHARP, max_width=SIDE)
 
 
-def growth_chart(
-    sizes: Sequence[int], effective: Sequence[int], jumps: Sequence[int], *, input_size: int, chosen: int
-) -> go.Figure:
+def _corners(rows: Span, columns: Span) -> tuple[int, int, int, int]:
+    return columns[0], rows[0], columns[1], rows[1]
+
+
+def growth_chart(fields: Sequence[Field], effective: Sequence[int], *, input_size: int, chosen: int) -> go.Figure:
     """Field, effective field and jump along the steps of a network, the input first.
 
     Args:
-        sizes: field after each step, in pixels.
+        fields: field after each step.
         effective: rows that hold 95 % of the gradient; 0 where that was not measured.
-        jumps: pixels between neighbouring units.
         input_size: side of the input in pixels, drawn as a line.
         chosen: step to mark.
     """
     figure = new_figure(x_title="Step (0 is the input)", y_title="Input pixels", height=360)
-    steps = np.arange(len(sizes), dtype=np.int16)
-    measured = [size or np.nan for size in effective]
+    steps = np.arange(len(fields), dtype=np.int16)
     for name, values, color, dash in (
-        ("Receptive field", sizes, BLUE, "solid"),
-        ("Rows with 95 % of the gradient", measured, VERMILLION, "dash"),
-        ("Jump", jumps, GREEN, "dot"),
+        ("Receptive field", [field.size for field in fields], BLUE, "solid"),
+        ("Rows with 95 % of the gradient", [size or np.nan for size in effective], VERMILLION, "dash"),
+        ("Jump", [field.jump for field in fields], GREEN, "dot"),
     ):
         line = {"color": color, "dash": dash, "width": 2}
         data = np.array(values, dtype=np.float32)
         figure.add_trace(go.Scatter(x=steps, y=data, name=name, mode="lines", line=line))
-    marker = {"color": BLUE, "size": 10}
-    at = np.array([sizes[chosen]], dtype=np.float32)
-    figure.add_trace(
-        go.Scatter(x=steps[chosen : chosen + 1], y=at, mode="markers", marker=marker, showlegend=False, name="Chosen")
-    )
+    marked = {"x": steps[chosen : chosen + 1], "y": np.array([fields[chosen].size], dtype=np.float32)}
+    figure.add_trace(go.Scatter(**marked, name="Chosen step", mode="markers", marker={"color": BLUE, "size": 10}))
     figure.add_hline(
         y=input_size,
         line={"color": GREY, "width": 1, "dash": "dash"},
-        annotation={"text": f"input: {input_size} px", "font": {"color": GREY}, "xanchor": "right"},
+        annotation={"text": f"input: {input_size} px", "font": {"color": GREY}},
     )
-    figure.update_yaxes(rangemode="tozero")
-    return figure
+    return figure.update_yaxes(rangemode="tozero")
+
+
+def recursion(nodes: Sequence[Node], fields: Sequence[Field], index: int) -> str:
+    """How the field of a step follows from the one before, with its numbers, as Markdown."""
+    node, after = nodes[index], fields[index]
+    read, layer = [fields[source] for source in node.sources], node.layer
+    first, end = after.spans[0]
+    if layer is None:
+        branches = r" \cup ".join(f"[{low}, {high})" for low, high in (field.span(0) for field in read))
+        lines = [rf"\text{{unit 0}} &: {branches} = [{first}, {end})", f"r &= {end} - ({first}) = {after.size}"]
+    elif len(after.spans) > 1:
+        lines = [rf"\text{{unit 0}} &: [{first}, {end}), \quad r = {end} - ({first}) = {after.size}", f"j &= {after.jump}"]
+    else:
+        k, s, p, d = layer.kernel_size, layer.stride, layer.padding, layer.dilation
+        size, jump, reach = read[0].size, read[0].jump, layer.extent - 1
+        lines = [
+            rf"k_\text{{eff}} &= d\,(k - 1) + 1 = {d} \cdot {k - 1} + 1 = {layer.extent}",
+            rf"r &\leftarrow r + (k_\text{{eff}} - 1)\, j = {size} + {reach} \cdot {jump} = \mathbf{{{after.size}}}",
+            rf"\text{{start}} &\leftarrow \text{{start}} + \left(\tfrac{{k_\text{{eff}} - 1}}{{2}} - p\right) j "
+            rf"= {read[0].start:g} + ({reach / 2:g} - {p}) \cdot {jump} = {after.start:g}",
+            rf"j &\leftarrow s\, j = {s} \cdot {jump} = {after.jump}",
+        ]
+    return "$$\\begin{aligned}" + r" \\ ".join(lines) + "\\end{aligned}$$"
+
+
+def steps_table(
+    nodes: Sequence[Node], fields: Sequence[Field], sizes: Sequence[int], effective: Sequence[int]
+) -> pd.DataFrame:
+    """One row a step: its window, the side of its map, and its field."""
+    rows = []
+    for node, field, side, held in zip(nodes, fields, sizes, effective, strict=True):
+        layer = node.layer
+        window = (layer.kernel_size, layer.stride, layer.padding, layer.dilation) if layer else (None,) * 4
+        # As text: a stack of large strides leaves the range of 64-bit integers behind.
+        geometry = (str(field.size), str(field.jump), f"{field.start:g}")
+        rows.append((node.name, node.kind, *window, side, *geometry, held or None))
+    names = ["Map side", "Field (px)", "Jump (px)", "First centre (px)", "95 % rows"]
+    frame = pd.DataFrame(rows, columns=["Step", "Kind", "k", "s", "p", "d", *names])
+    return frame.astype(dict.fromkeys(["k", "s", "p", "d", "95 % rows"], "Int64"))

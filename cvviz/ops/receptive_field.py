@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from cvviz.ops.checks import check_floating
+from cvviz.ops.checks import check_floating, check_range
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +80,11 @@ class Field:
         turns, phase = divmod(unit, len(self.spans))
         first, end = self.spans[phase]
         return first + turns * self.step, end + turns * self.step
+
+    def inside(self, unit: int, size: int) -> float:
+        """Share of the field of ``unit`` that lies on an input of ``size`` pixels; the rest is padding."""
+        first, end = self.span(unit)
+        return max(min(end, size) - max(first, 0), 0) / (end - first)
 
 
 def receptive_field(layers: Sequence[Layer]) -> list[Field]:
@@ -263,7 +268,7 @@ def effective_size(profile: Tensor, *, share: float = 0.95) -> int:
     """Shortest run of rows that holds a share of a gradient.
 
     Args:
-        profile: (size,) non-negative gradient mass by row, such as ``gradient_mass(..., dims=1)``.
+        profile: (size,) gradient mass by row, non-negative, such as ``gradient_mass(..., unit=(0,))``.
         share: part of the total that the run must hold, in (0, 1].
 
     Returns:
@@ -271,36 +276,52 @@ def effective_size(profile: Tensor, *, share: float = 0.95) -> int:
 
     Raises:
         TypeError: if ``profile`` is not a floating-point tensor.
-        ValueError: if it is empty, not one-dimensional, negative or zero, or ``share`` is out of range.
+        ValueError: if ``profile`` is empty, not one-dimensional, negative or all zero, or ``share`` is out of range.
 
     Example:
         >>> effective_size(torch.tensor([1.0, 2.0, 4.0, 2.0, 1.0]), share=0.8)
         3
     """
+    _check_profile(profile)
+    if not 0 < share <= 1:
+        raise ValueError(f"share must lie in (0, 1], got {share:g}.")
+    before = F.pad(profile.double().cumsum(0), (1, 0))  # [size + 1] mass before each row
+    # Less the rounding of the sums, or a share of 1 would never be reached.
+    wanted = before + (share - 1e-12) * before[-1]
+    ends = torch.searchsorted(before, wanted)
+    return int((ends - torch.arange(len(ends)))[ends < len(before)].min())
+
+
+def thresholded_span(profile: Tensor, *, threshold: float) -> tuple[int, int]:
+    """What a tool that ignores small gradients reads: the span of the rows that reach a part of the largest.
+
+    Args:
+        profile: (size,) gradient by row, non-negative.
+        threshold: part of the largest value, in [0, 1]; at 0 every positive row counts.
+
+    Returns:
+        (first, end) in rows.
+
+    Raises:
+        TypeError: if ``profile`` is not a floating-point tensor.
+        ValueError: if ``profile`` is empty, not one-dimensional, negative or all zero, or ``threshold`` out of range.
+
+    Example:
+        >>> thresholded_span(torch.tensor([0.0, 0.01, 1.0, 0.5]), threshold=0.1)
+        (2, 4)
+    """
+    _check_profile(profile)
+    check_range(threshold, "threshold", 0, 1)
+    reached = ((profile >= threshold * profile.max()) & (profile > 0)).nonzero()
+    return int(reached[0]), int(reached[-1]) + 1
+
+
+def _check_profile(profile: Tensor) -> None:
     check_floating(profile, "profile")
     if profile.ndim != 1 or not len(profile):
         raise ValueError(f"profile must have shape (size,) with size > 0, got {tuple(profile.shape)}.")
-    if not (bool((profile >= 0).all()) and profile.sum() > 0):
+    if not (bool((profile >= 0).all()) and profile.max() > 0):
         raise ValueError("profile must be non-negative with a positive sum.")
-    if not 0 < share <= 1:
-        raise ValueError(f"share must lie in (0, 1], got {share:g}.")
-    below = F.pad(profile.double().cumsum(0), (1, 0))  # [size + 1] mass before each row
-    wanted = below + share * below[-1]
-    # Room for the rounding of the sums, or a share of 1 would never be reached.
-    ends = torch.searchsorted(below, wanted - 1e-12 * below[-1])
-    lengths = (ends - torch.arange(len(ends)))[ends < len(below)]
-    return int(lengths.min())
-
-
-class _Patch(NamedTuple):
-    """The part of a map's gradient that is not zero, (1, 1, rows, columns) or (1, 1, rows), and its first indices."""
-
-    values: Tensor
-    first: tuple[int, ...]
-
-    @property
-    def end(self) -> tuple[int, ...]:
-        return tuple(at + side for at, side in zip(self.first, self.values.shape[2:], strict=True))
 
 
 class _Patch(NamedTuple):

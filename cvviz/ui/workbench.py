@@ -46,9 +46,10 @@ def draw_page(concept: Concept[Any, Any], view: Callable[[Any, Any], None] | Non
 @st.fragment(key=CONTROLS)
 def controls(view: View) -> None:
     """Examples, controls and reset. Left alone while a control moves: only the stage has something new to say."""
-    draw_presets(view)
-    draw_controls(view)
-    st.button("Reset", icon=":material/restart_alt:", key=view.key("reset"), on_click=reset, args=(view,))
+    with st.container(key="controls"):
+        draw_presets(view)
+        draw_controls(view)
+        st.button("Reset", icon=":material/restart_alt:", key=view.key("reset"), on_click=reset, args=(view,))
 
 
 @st.fragment(key=STAGE)
@@ -73,17 +74,19 @@ def draw_stage(view: View, extras: Callable[[Any, Any], None] | None) -> None:
     alt = concept.describe(params, result)
     drawing = concept.stage(params, result)
     key = view.key("stage")
-    if isinstance(drawing, (Scene, tuple, list)):
-        scenes = [drawing] if isinstance(drawing, Scene) else drawing
-        show_scenes(scenes, alt=alt, key=key)
-    else:
-        st.plotly_chart(drawing, key=key, config=CHART, alt=alt)
-    draw_check(view.check(result))
-    if concept.formula:
-        st.markdown(concept.formula(params, result))
-    if extras:
-        extras(params, result)
-    draw_take_home(view, result, drawing)
+    with st.container(key="stage"):
+        if isinstance(drawing, (Scene, tuple, list)):
+            scenes = [drawing] if isinstance(drawing, Scene) else drawing
+            show_scenes(scenes, alt=alt, key=key)
+        else:
+            st.plotly_chart(drawing, key=key, config=CHART, alt=alt)
+    with st.container(key="numbers"):
+        draw_check(view.check(result))
+        if concept.formula:
+            st.markdown(concept.formula(params, result))
+        if extras:
+            extras(params, result)
+        draw_take_home(view, result, drawing)
 
 
 def draw_check(check: Check) -> None:

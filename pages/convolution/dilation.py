@@ -9,7 +9,7 @@ from cvviz.concepts.convolution.dilation import CONCEPT, Params, Result
 def view(params: Params, result: Result) -> None:
     if params.view == "taps":
         st.caption("The nine taps, and the products whose sum is the response at the dot.")
-        st.table(CONCEPT.table(params, result).round(3))
+        st.table(CONCEPT.table(params, result).astype({"weight": int}).round(3))
 
 
 ui.explorer(CONCEPT, view)

@@ -17,11 +17,12 @@ def view(params: Params, result: Result) -> None:
     numbers = CONCEPT.table(params, result)
     slopes = numbers.iloc[:, 3:].map(lambda slope: f"{1000 * slope:+.2f}".replace("-", "−") if slope else "0")
     slopes.columns = pd.Index([f"∂loss/∂{name}" for name in ("x1", "y1", "x2", "y2")])
-    values = pd.DataFrame({"Value": numbers["value"], "Loss": numbers["loss"]}).map(lambda value: f"{value:.3f}".replace("-", "−"))
+    values = numbers[["value", "loss"]].map(lambda value: f"{value:.3f}".replace("-", "−"))
+    values.columns = pd.Index(["Value", "Loss"])
     st.table(values.join(slopes).set_index(numbers["measure"].rename("Measure")))
     st.caption(
-        "Slopes of each loss along the prediction's edges, 10⁻³ per pixel; an arrow points against its slope and is as "
-        "long as the slope is steep. Zero in a whole row is no gradient: descent has nothing to follow."
+        "Slopes of each loss along the prediction's edges, 10⁻³ per pixel. An arrow points against its slope and is "
+        "longer where that is steeper. A whole row of zeros is no gradient: descent has nothing to follow."
     )
 
 

@@ -46,8 +46,8 @@ class Params:
     view: Annotated[str, Choice("View", VIEWS)] = "taps"
     d: Annotated[int, Slider("Rate d", 1, MOST_RATE, 1, unit="px", when=lambda p: p.view != "stack")] = 4
     kernel: Annotated[str, Choice("Kernel (3 × 3)", KERNELS, when=lambda p: p.view != "stack")] = "sobel-x"
-    x: Annotated[int, Slider("Kernel across", 0, 100, 1, unit="%", when=lambda p: p.view == "taps")] = 34
-    y: Annotated[int, Slider("Kernel down", 0, 100, 1, unit="%", when=lambda p: p.view == "taps")] = 14
+    x: Annotated[int, Slider("Kernel across", 0, 100, 1, unit="%", when=lambda p: p.view == "taps")] = 36
+    y: Annotated[int, Slider("Kernel down", 0, 100, 1, unit="%", when=lambda p: p.view == "taps")] = 15
     image: Annotated[Picture, Image("Picture", when=lambda p: p.view != "stack")] = CAMERA
     rates: Annotated[
         tuple[int, ...], Ints("Rates, input first", low=1, high=18, most=5, when=lambda p: p.view == "stack")
@@ -159,7 +159,7 @@ def stage(params: Params, result: Result) -> tuple[Scene, Scene]:
     if params.view == "stride":
         return stride_scenes(result.response, result.strided, weights, dilation=params.d)
     at = place(params, result)
-    taps = taps_scene(result.pixels, weights, dilation=params.d, at=at, radius=MOST_RATE + 2)
+    taps = taps_scene(result.pixels, weights, dilation=params.d, at=at, radius=MOST_RATE + 3)
     return taps, response_scene(result.response, weights, dilation=params.d, at=at)
 
 
@@ -200,7 +200,7 @@ def taps_formula(params: Params, result: Result) -> list[str]:
     value = float(result.response[row, column])
     return [
         rf"k_\text{{eff}} &= d\,(k-1)+1 = {d}\cdot 2+1 = {size};\quad 9 \text{{ of }} {size}^2 \text{{ pixels read}}",
-        rf"p &= d\,(k-1)/2 = {d} \text{{ keeps }} {width}\times {height};\quad p=0 \text{{ leaves }} {bare}",
+        rf"p &= d\,(k-1)/2 = {d} \;\Rightarrow\; {width}\times {height};\quad p=0 \;\Rightarrow\; {bare}",
         rf"y_{{{row},{column}}} &= \sum_{{i,j=-1}}^{{1}} w_{{i,j}}\;x_{{{row}+{d}i,\,{column}+{d}j}} = {value:.3f}",
     ]
 
@@ -209,12 +209,13 @@ def stack_formula(params: Params, result: Result) -> list[str]:
     """Receptive field, coverage, and whether each rate fits into the field of the smaller ones."""
     steps, field, read = "+".join(map(str, params.rates)), len(result.counts), result.counts > 0
     pairs = reach_before(params.rates, kernel_size=params.k)
-    tests = r",\quad ".join(rf"{rate} \le {reach}" if rate <= reach else f"{rate} > {reach}" for rate, reach in pairs)
+    too_large = [f"{rate} > {reach}" for rate, reach in pairs if rate > reach]
+    tests = r",\quad ".join(too_large or [rf"{rate} \le {reach}" for rate, reach in pairs])
     verdict, shared = "no holes" if read.all() else "holes", int((read[:, 1:] & read[:, :-1]).sum())
     return [
         rf"R &= 1+(k-1)\textstyle\sum_i d_i = 1+{params.k - 1}\,({steps}) = {field}",
-        rf"\text{{read}} &= {result.reached} \,/\, {field}^2 = {100 * result.reached / field**2:.1f}\,\%,"
-        rf"\quad {shared} \text{{ of them also by the next unit}}",
+        rf"\text{{read}} &= {result.reached} \,/\, {field}^2 = {100 * result.reached / field**2:.1f}\,\%",
+        rf"\text{{shared}} &= {shared} \text{{ pixels, with the next unit}}",
         rf"d &\le R_\text{{smaller rates}}\,?\quad {tests} \;\Rightarrow\; \text{{{verdict}}}",
     ]
 
@@ -222,13 +223,12 @@ def stack_formula(params: Params, result: Result) -> list[str]:
 def stride_formula(params: Params, result: Result) -> list[str]:
     """That both maps agree where both exist, and what the stride gives up."""
     d, (height, width), (rows, columns) = params.d, result.response.shape, result.strided.shape
-    error = float((result.kept - result.strided).abs().max())
-    lost = 100 * loss_of_stride(result.response, d)
+    error, lost = float((result.kept - result.strided).abs().max()), 100 * loss_of_stride(result.response, d)
     return [
-        rf"(w *_{{{d}}} x)[{d}r,\,{d}c] &= (w * x_{{\downarrow {d}}})[r,\,c],\quad \max|\Delta| = {error:.0e}",
-        rf"\text{{values}} &: {width}\cdot {height} = {width * height} \text{{ against }} "
-        rf"{columns}\cdot {rows} = {columns * rows},\text{{ or }} {100 * rows * columns / (height * width):.1f}\,\%",
-        rf"\text{{lost}} &: {lost:.0f}\,\% \text{{ of the response (RMS) after bilinear enlargement}}",
+        rf"(w *_{{{d}}} x)[{d}r,\,{d}c] &= (w * x_{{\downarrow {d}}})[r,\,c],\quad \max|\Delta| = \text{{{error:.1g}}}",
+        rf"{width}\cdot {height} = {width * height} &\to {columns}\cdot {rows} = {columns * rows} \text{{ values, }}"
+        rf" {100 * rows * columns / (height * width):.1f}\,\%",
+        rf"\text{{lost after bilinear enlargement}} &= {lost:.0f}\,\% \text{{ (RMS)}}",
     ]
 
 
@@ -287,8 +287,7 @@ def _centre() -> Evidence:
 def _cost() -> Evidence:
     picture, weights = torch.zeros(1, 8, 64, 64), torch.zeros(8, 8, 3, 3)
     outputs = [F.conv2d(picture, weights, stride=s, padding=d, dilation=d) for s, d in ((1, 1), (1, 8), (8, 1))]
-    shapes = [[list(tensor.shape) for tensor in (picture, weights, output)] for output in outputs]
-    macs = [conv_flop_count(*shape) // 2 for shape in shapes]
+    macs = [conv_flop_count([1, 8, 64, 64], [8, 8, 3, 3], list(output.shape)) // 2 for output in outputs]
     text = "8 channels, 64 × 64 pixels, 576 weights: {:,} MACs at rate 1, {:,} at rate 8, {:,} with stride 8."
     return Evidence(macs[0] == macs[1] == 64 * macs[2], text.format(*macs))
 

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Annotated
+from random import Random
+from typing import Annotated, Any
 
 import torch
 import torchvision
 from torch import Tensor, nn
+from torchvision.transforms.v2.functional import center_crop, resize
 
+from cvviz.concept import Claim, Concept, Evidence, Preset
 from cvviz.controls import Choice, Image, LayerStack, Slider
-from cvviz.data.images import Picture, sample
+from cvviz.data.images import Picture, per_picture, sample
 from cvviz.figures import receptive_field as drawing
+from cvviz.figures.scene import Scene
+from cvviz.ops import receptive_field as rf
 from cvviz.ops.module_receptive_field import trace
-from cvviz.ops.receptive_field import Field, Layer, Node, chain, effective_size, gradient_mass, node_fields
+from cvviz.ops.receptive_field import Field, Layer, Node
 
 NETWORKS = {
     "own": "Your own stack",
@@ -27,6 +32,7 @@ NETWORKS = {
 }
 MEASURED = 1024  # largest field and jump, in pixels, whose gradient is computed
 CHECKED = 8  # steps of a network that the reference measures
+STACK_HELP = "k is the kernel, s the stride, p the padding, d the dilation, as in k3s2p1d1; psame keeps the size."
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,222 +41,163 @@ class Params:
 
     net: Annotated[str, Choice("Network", options=NETWORKS)] = "resnet18"
     layers: Annotated[
-        tuple[Layer, ...],
-        LayerStack(
-            "Layers",
-            help="k is the kernel, s the stride, p the padding, d the dilation: k3s2p1d1. psame keeps the size.",
-            when=lambda p: p.net == "own",
-        ),
-    ] = (Layer(3, 1, 1), Layer(3, 1, 1), Layer(3, 1, 1))
-    depth: Annotated[int, Slider("Depth", 1, 100, 1, unit="%", help="How much of the network the unit has behind it.")] = (
-        100
-    )
+        tuple[Layer, ...], LayerStack("Layers, input first", help=STACK_HELP, when=lambda p: p.net == "own")
+    ] = (Layer(3, 1, 1),) * 3
+    depth: Annotated[int, Slider("Depth", 1, 100, 1, unit="%", help="Part of the steps behind the unit.")] = 100
     row: Annotated[int, Slider("Row of the unit", 0, 100, 1, unit="%")] = 50
     col: Annotated[int, Slider("Column of the unit", 0, 100, 1, unit="%")] = 50
-    cut: Annotated[
-        float,
-        Slider("Ignore gradients below", 1e-12, 0.5, 0.01, log=True, unit="of the peak", help="What a tool would call zero."),
-    ] = 0.01
+    cut: Annotated[float, Slider("Ignore gradients below", 1e-12, 0.5, 0.01, log=True, unit="of the peak")] = 0.01
     px: Annotated[int, Slider("Side of the input", 32, 384, 16, unit="px")] = 224
     image: Annotated[Picture, Image("Picture")] = sample("chelsea")
 
 
-@dataclass(frozen=True)
-class Network:
-    """What is known of a network before a unit is chosen.
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What is known of a network and of the chosen unit.
 
     Attributes:
-        nodes: its steps, the input first.
-        fields: field of each.
-        effective: shortest run of rows with 95 % of the gradient, 0 where it was not measured.
+        nodes: steps of the network, the input first.
+        fields: field of each step.
+        effective: shortest run of rows with 95 % of the gradient, 0 where the field is larger than ``MEASURED``.
+        sizes: units along one side of every step's map.
+        index: step of the unit.
+        unit: its row and column; (0, 0) if the map is empty.
+        heat: its gradient in colours; None if the field is larger than ``MEASURED``.
     """
 
     nodes: tuple[Node, ...]
     fields: tuple[Field, ...]
     effective: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Result:
-    """What the chosen unit sees.
-
-    Attributes:
-        network: the network.
-        index: the step that the unit belongs to.
-        sizes: units along one side of every step's map.
-        unit: its row and column, or None if the map is empty.
-        rows, columns: first pixel and end of its field; they may lie in the padding.
-        relative: (size, size) its gradient, the peak 1; None if the field is too large.
-        seen: first row and end, within the field, of what exceeds the threshold; None likewise.
-        inside: share of the field that lies on the picture.
-    """
-
-    network: Network
-    index: int
     sizes: tuple[int, ...]
-    unit: tuple[int, int] | None
-    rows: tuple[int, int]
-    columns: tuple[int, int]
-    relative: Tensor | None
-    seen: tuple[int, int] | None
-    inside: float
-
-    @property
-    def field(self) -> Field:
-        """Field of the chosen step."""
-        return self.network.fields[self.index]
-
-
-def build(net: str, layers: list[tuple[int, int, int, int]]) -> nn.Module:
-    """The network; on the meta device, where weights cost nothing, unless it is one's own stack."""
-    if net == "own":
-        return nn.Sequential(*(nn.Conv2d(1, 1, k, stride=s, padding=p, dilation=d) for k, s, p, d in layers))
-    with torch.device("meta"):
-        if net == "unet":
-            return unet()
-        if net == "resnet50_os8":
-            return torchvision.models.resnet50(replace_stride_with_dilation=[False, True, True])
-        return torchvision.models.get_model(net)
+    index: int
+    unit: tuple[int, int]
+    heat: drawing.Heat | None
 
 
 def unet() -> nn.Module:
-    """U-Net of 2015 with padded convolutions: four poolings, four up-convolutions, a skip at each resolution."""
+    """U-Net with padded convolutions: four poolings, four up-convolutions, a skip at each resolution."""
 
-    def double(before: int, after: int) -> nn.Module:
-        first, second = nn.Conv2d(before, after, 3, padding=1), nn.Conv2d(after, after, 3, padding=1)
+    def double(before: int, width: int) -> nn.Module:
+        first, second = nn.Conv2d(before, width, 3, padding=1), nn.Conv2d(width, width, 3, padding=1)
         return nn.Sequential(first, nn.ReLU(), second, nn.ReLU())
 
-    class UNet(nn.Module):
-        def __init__(self) -> None:
+    class Level(nn.Module):
+        def __init__(self, before: int, width: int, below: int) -> None:
             super().__init__()
-            self.down = nn.ModuleList([double(3, 64), *(double(c, 2 * c) for c in (64, 128, 256, 512))])
-            self.pool = nn.MaxPool2d(2)
-            self.up = nn.ModuleList([nn.ConvTranspose2d(2 * c, c, 2, stride=2) for c in (512, 256, 128, 64)])
-            self.merge = nn.ModuleList([double(2 * c, c) for c in (512, 256, 128, 64)])
+            self.down, self.below = double(before, width), below
+            if below:
+                self.pool, self.inner = nn.MaxPool2d(2), Level(width, 2 * width, below - 1)
+                self.up, self.merge = nn.ConvTranspose2d(2 * width, width, 2, stride=2), double(2 * width, width)
 
         def forward(self, x: Tensor) -> Tensor:
-            skips = [x := self.down[0](x)]
-            for block in list(self.down)[1:]:
-                skips.append(x := block(self.pool(x)))
-            for up, merge, skip in zip(self.up, self.merge, skips[-2::-1], strict=True):
-                x = merge(torch.cat([skip, up(x)], dim=1))
-            return x
+            x = self.down(x)
+            return self.merge(torch.cat([x, self.up(self.inner(self.pool(x)))], dim=1)) if self.below else x
 
-    return UNet()
+    return Level(3, 64, 4)
 
 
-def column(module: nn.Module) -> nn.Module:
-    """One-channel, one-column twin: kernels are square and channels alike, so rows see the same. Linear, equal weights."""
+def build(net: str, layers: list[tuple[int, int, int, int]]) -> nn.Module:
+    """The network, on the meta device, where weights cost nothing."""
+    with torch.device("meta"):
+        if net == "own":
+            return nn.Sequential(*(nn.Conv2d(1, 1, k, stride=s, padding=p, dilation=d) for k, s, p, d in layers))
+        if net == "unet":
+            return unet()
+        dilated = {"replace_stride_with_dilation": [False, True, True]} if net == "resnet50_os8" else {}
+        model: nn.Module = torchvision.models.get_model(net.removesuffix("_os8"), **dilated)
+    return model
+
+
+def one_column(module: nn.Module) -> nn.Module:
+    """Linear twin with one channel and one column: where kernels are square, rows reach as far as in the original."""
     for name, part in module.named_children():
-        if isinstance(part, nn.Conv2d | nn.ConvTranspose2d):
-            lazy = nn.LazyConv1d if isinstance(part, nn.Conv2d) else nn.LazyConvTranspose1d
-            k, s, p, d = part.kernel_size[0], part.stride[0], part.padding[0], part.dilation[0]
-            twin: nn.Module = lazy(1, k, stride=s, padding=p, dilation=d, bias=False, dtype=torch.float64)
+        twin: nn.Module
+        if isinstance(part, (nn.Conv2d, nn.ConvTranspose2d)):
+            lazy: Any = nn.LazyConv1d if isinstance(part, nn.Conv2d) else nn.LazyConvTranspose1d
+            k, s, p, d = (value[0] for value in (part.kernel_size, part.stride, part.padding, part.dilation))
+            twin = lazy(1, k, stride=s, padding=p, dilation=d, bias=False, dtype=torch.float64)
         elif isinstance(part, nn.MaxPool2d):
-            twin = nn.AvgPool1d(part.kernel_size, part.stride, part.padding)
-        elif isinstance(part, nn.BatchNorm2d | nn.ReLU | nn.Dropout | nn.AdaptiveAvgPool2d | nn.Linear):
+            twin = nn.AvgPool1d(**{key: getattr(part, key) for key in ("kernel_size", "stride", "padding")})
+        elif isinstance(part, (nn.BatchNorm2d, nn.ReLU, nn.ReLU6, nn.Dropout, nn.AdaptiveAvgPool2d, nn.Linear)):
             twin = nn.Identity()
         else:
-            twin = column(part)
+            twin = one_column(part)
         setattr(module, name, twin)
     return module
 
 
-def reference(net: str, layers: list[tuple[int, int, int, int]], modules: list[str], period: int, side: int) -> Tensor:
-    """Size, jump and start of the field after each module, then the gradient of the last by row."""
-    return measure(build(net, layers), modules, period, side)
-
-
 def measure(model: nn.Module, modules: list[str], period: int, side: int) -> Tensor:
-    """What autograd says: the rows of an image of ``side`` rows from which two units of each module get gradient."""
-    model = column(model)
-    maps: dict[str, Tensor] = {}
+    """Size, jump and start of the field after each module, then the gradient of the last by row, all by autograd."""
+    model, maps = one_column(model), {}
     for name in modules:
         model.get_submodule(name).register_forward_hook(lambda _, __, out, name=name: maps.update({name: out}))
     with torch.no_grad():
-        model(torch.zeros(1, 1, side, dtype=torch.float64))  # the lazy layers learn their channels
+        model(torch.zeros(1, 1, side, dtype=torch.float64))  # lazy layers learn their channels
         for weight in model.parameters():
             weight.fill_(1 / weight[0].numel())
-    # One copy of the image for every unit, so that one backward pass serves all: a unit, and the one a period further.
+    # A copy of the image for each unit, so that one backward pass serves all: a unit, and the one a period further.
     image = torch.zeros(2 * len(modules), 1, side, dtype=torch.float64, requires_grad=True)
     model(image)
-    units = torch.tensor([maps[name].shape[-1] // 2 // period * period for name in modules])
-    pairs = [maps[name][2 * i, 0, u] + maps[name][2 * i + 1, 0, u + period] for i, (name, u) in enumerate(zip(modules, units))]
-    (gradient,) = torch.autograd.grad(torch.stack(pairs).sum(), image)
+    units = [maps[name].shape[-1] // 2 // period * period for name in modules]
+    pairs = [maps[name][[2 * i, 2 * i + 1], 0, [units[i], units[i] + period]] for i, name in enumerate(modules)]
+    (gradient,) = torch.autograd.grad(torch.cat(pairs).sum(), image)
     reached = (gradient[:, 0] > 0).int()  # [2N, side]
     first, end = reached.argmax(1), side - reached.flip(1).argmax(1)
     jump = (first[1::2] - first[::2]) / period
-    start = (first + end)[::2] / 2 - units * jump
+    start = (first + end)[::2] / 2 - torch.tensor(units) * jump
     profile = gradient[-2, 0, first[-2] : end[-2]]
     return torch.cat([torch.stack([(end - first)[::2], jump, start], dim=1).flatten(), profile / profile.sum()])
 
 
+def reference(net: str, layers: list[tuple[int, int, int, int]], modules: list[str], period: int, side: int) -> Tensor:
+    """The rows of the input from which units in the middle of the maps receive gradient."""
+    return measure(build(net, layers), modules, period, side)
+
+
 @lru_cache(maxsize=16)
-def network(net: str, layers: tuple[Layer, ...]) -> Network:
-    """The steps of a network, their fields, and how much of each holds the gradient. Depends on no unit."""
-    nodes = chain(layers) if net == "own" else trace(build(net, []))
-    fields = node_fields(nodes)
-    effective = [
-        effective_size(gradient_mass(nodes, node=i, unit=(0,))) if field.size <= MEASURED else 0
+def network(net: str, layers: tuple[Layer, ...]) -> tuple[tuple[Node, ...], tuple[Field, ...], tuple[int, ...]]:
+    """Steps of a network, their fields, and the rows that hold 95 % of each one's gradient."""
+    nodes = rf.chain(layers) if net == "own" else trace(build(net, []))
+    fields = rf.node_fields(nodes)
+    held = [
+        rf.effective_size(rf.gradient_mass(nodes, node=i, unit=(0,))) if field.size <= MEASURED else 0
         for i, field in enumerate(fields)
     ]
-    return Network(tuple(nodes), tuple(fields), tuple(effective))
+    return tuple(nodes), tuple(fields), tuple(held)
 
 
 @lru_cache(maxsize=8)
-def gradient(net: str, layers: tuple[Layer, ...], index: int, unit: tuple[int, int]) -> Gradient:
-    """Gradient of a unit, relative to its peak."""
-    mass = gradient_mass(network(net, layers).nodes, node=index, unit=unit).float()
-    relative = mass / mass.max()
-    return Gradient(relative, relative.amax(1), relative.amax(0), *heat(relative))
+def heat_of(net: str, layers: tuple[Layer, ...], index: int, unit: tuple[int, int]) -> drawing.Heat:
+    """Gradient of a unit."""
+    return drawing.heat(rf.gradient_mass(network(net, layers)[0], node=index, unit=unit))
 
 
 def compute(params: Params) -> Result:
     """Field and gradient of the chosen unit."""
     layers = params.layers if params.net == "own" else ()
-    known = network(params.net, layers)
-    index = max(1, round(params.depth / 100 * (len(known.nodes) - 1)))
-    field, sizes = known.fields[index], node_sizes(known.nodes, params.px)
-    last = sizes[index] - 1
-    unit = (round(params.row / 100 * last), round(params.col / 100 * last)) if last >= 0 else (0, 0)
-    phases = len(field.spans)
-    seen = None
+    nodes, fields, effective = network(params.net, layers)
+    index = max(1, round(params.depth / 100 * (len(nodes) - 1)))
+    field, sizes = fields[index], rf.node_sizes(nodes, params.px)
+    last = max(sizes[index] - 1, 0)
+    unit = (round(params.row / 100 * last), round(params.col / 100 * last))
+    heat = None
     if field.size <= MEASURED:
-        seen = gradient(params.net, layers, index, (unit[0] % phases, unit[1] % phases))
-    return Result(
-        network=known,
-        index=index,
-        sizes=tuple(sizes),
-        unit=unit,
-        rows=field.span(unit[0]),
-        columns=field.span(unit[1]),
-        gradient=seen,
-        seen_rows=reach(seen.by_row, params.cut) if seen else (0, 0),
-        seen_columns=reach(seen.by_column, params.cut) if seen else (0, 0),
-    )
+        phases = len(field.spans)
+        heat = heat_of(params.net, layers, index, (unit[0] % phases, unit[1] % phases))
+    return Result(nodes, fields, effective, tuple(sizes), index, unit, heat)
 
 
-def reach(peaks: Tensor, threshold: float) -> tuple[int, int]:
-    """First index and end of the values that reach the threshold."""
-    reached = (peaks >= threshold).nonzero().flatten()
-    return int(reached[0]), int(reached[-1]) + 1
-
-
-def checked_steps(known: Network) -> list[int]:
+def checked_steps(result: Result) -> list[tuple[int, Node, Field]]:
     """Up to ``CHECKED`` steps, evenly spaced and the last among them, that the reference can measure."""
-    can = [
-        i
-        for i, (node, field) in enumerate(zip(known.nodes, known.fields, strict=True))
-        if node.kind not in ("input", "concat") and max(field.size, field.jump) <= MEASURED
-    ]
+    steps = zip(range(len(result.nodes)), result.nodes, result.fields, strict=True)
+    fit = [step for step in steps if max(step[2].size, step[2].jump) <= MEASURED]
+    can = [step for step in fit if step[1].kind not in ("input", "concat")]
     return [can[i] for i in sorted({round(j * (len(can) - 1) / (CHECKED - 1)) for j in range(CHECKED)})]
 
 
 def inputs(_: Params, result: Result) -> dict[str, Any]:
     """Where the reference measures, and an image large enough for it."""
-    steps = checked_steps(result.network)
-    fields = [result.network.fields[i] for i in steps]
-    nodes = [result.network.nodes[i] for i in steps]
+    __, nodes, fields = zip(*checked_steps(result), strict=True)
     period = max(len(field.spans) for field in fields)
     return {
         # A sum is the last thing that its block does.
@@ -261,25 +208,205 @@ def inputs(_: Params, result: Result) -> dict[str, Any]:
 
 
 def checked(result: Result) -> Tensor:
-    """The part of the result that the reference reproduces."""
-    steps = checked_steps(result.network)
-    fields = [result.network.fields[i] for i in steps]
-    geometry = torch.tensor([(field.size, field.jump, field.start) for field in fields], dtype=torch.float64)
-    return torch.cat([geometry.flatten(), gradient_mass(result.network.nodes, node=steps[-1], unit=(0,))])
+    """Size, jump and start at the checked steps, then the gradient of the last by row."""
+    steps = checked_steps(result)
+    geometry = [(field.size, field.jump, field.start) for _, _, field in steps]
+    profile = rf.gradient_mass(result.nodes, node=steps[-1][0], unit=(0,))
+    return torch.cat([torch.tensor(geometry, dtype=torch.float64).flatten(), profile])
 
 
 @per_picture
 def canvas(picture: Picture, side: int, margin: int) -> Tensor:
     """The middle of the picture as the network's square input, in a frame of padding."""
     short = min(picture.pixels.shape[1:])
-    return framed(resize(center_crop(picture.pixels, [short]), [side, side], antialias=True), margin)
+    return drawing.framed(resize(center_crop(picture.pixels, [short]), [side, side], antialias=True), margin)
 
 
 def stage(params: Params, result: Result) -> tuple[Scene, ...]:
     """The picture lit by the gradient, and the gradient itself."""
-    first, end = result.margins(params.px)
-    margin = min(max(0, first, end), params.px)
-    side = params.px + 2 * margin
-    pixels = canvas(params.image, params.px, margin)
-    top, left = result.rows[0] + margin, result.columns[0] + margin
-    ...
+    # The frame holds the field of every unit of the last map, so that it keeps still while depth and unit move.
+    widest, last = result.fields[-1], max(result.sizes[-1] - 1, 0)
+    margin = min(max(-widest.span(0)[0], widest.span(last)[1] - params.px, 0), params.px)
+    field, side = result.fields[result.index], result.sizes[result.index]
+    unit = f"Unit {result.unit} of {side} × {side}" if side else f"Nothing fits into {params.px} px: unit (0, 0)"
+    picture = drawing.picture_scene(
+        canvas(params.image, params.px, margin),
+        drawing.Frame(params.px, margin),
+        (field.span(result.unit[0]), field.span(result.unit[1])),
+        result.heat,
+        params.cut,
+        caption=f"{unit} after {result.nodes[result.index].name}: field {field.size} px",
+    )
+    return (picture, drawing.gradient_scene(result.heat, params.cut)) if result.heat else (picture,)
+
+
+def describe(params: Params, result: Result) -> str:
+    """What the stage shows."""
+    field, side = result.fields[result.index], result.sizes[result.index]
+    on_picture = field.inside(result.unit[0], params.px) * field.inside(result.unit[1], params.px)
+    words = (
+        f"{NETWORKS[params.net]}, step {result.index} of {len(result.nodes) - 1}: unit {result.unit} of {side} × {side} "
+        f"depends on {field.size} × {field.size} input pixels, {on_picture:.0%} of them on the picture."
+    )
+    if result.heat is None:
+        return f"{words} Its gradient is not measured: the field is larger than {MEASURED} pixels."
+    (first, end), held = result.heat.seen(params.cut)[0], result.effective[result.index]
+    return f"{words} {end - first} rows reach {params.cut:.3g} of the largest gradient; {held} rows hold 95 % of it."
+
+
+def _size(model: nn.Module, module: str, side: int) -> int:
+    return int(measure(model, [module], 1, side)[0])
+
+
+def _random_stacks() -> Evidence:
+    draw, count, right, printed = Random(0), 60, 0, 0
+    for _ in range(count):
+        layers = [(draw.randint(1, 7), draw.randint(1, 2), 0, draw.randint(1, 3)) for _ in range(draw.randint(2, 5))]
+        field = rf.receptive_field([Layer(*layer) for layer in layers])[-1]
+        size = jump = 1
+        for k, s, _, _ in layers:
+            size, jump = size + (k - 1) * jump, jump * s
+        measured = _size(build("own", layers), str(len(layers) - 1), field.size + 6 * jump)
+        right, printed = right + (measured == field.size), printed + (measured == size)
+    words = f"Of {count} random dilated stacks autograd's extent is that with k_eff in {right}, and with f_k in {printed}."
+    return Evidence(right == count > printed, words)
+
+
+def _gradient_share() -> Evidence:
+    known = {title: network(name, ()) for name, title in NETWORKS.items() if name != "own"}
+    found = {title: (effective[-1], fields[-1].size) for title, (_, fields, effective) in known.items()}
+    words = ", ".join(f"{title} {held} of {size}" for title, (held, size) in found.items())
+    return Evidence(all(held < 0.6 * size for held, size in found.values()), f"Rows with 95 % of the mass: {words}.")
+
+
+def _channels() -> Evidence:
+    net = nn.Sequential(nn.Conv2d(3, 64, 3, stride=2), nn.Conv2d(64, 8, 3, stride=2))
+    image = torch.zeros(1, 3, 23, 23, requires_grad=True)
+    (gradient,) = torch.autograd.grad(net(image)[0, 0, 2, 2], image)
+    rows = int((gradient.abs().sum((0, 1, 3)) > 0).sum())
+    return Evidence(rows == 7, f"Two 3 × 3 layers of stride 2 with 64 channels between: {rows} rows, not 3 · 64 = 192.")
+
+
+def _centres() -> Evidence:
+    starts = [float(reference("own", [(3, 1, 1, d)], ["0"], 1, 40)[2]) for d in (1, 2, 4)]
+    return Evidence(starts == [0.5, 1.5, 3.5], f"k = 3, p = 1 and d = 1, 2, 4: unit 0 is centred at {starts} px.")
+
+
+def _pyramid() -> Evidence:
+    found = [_size(build("own", [(3, 1, 1, 1)] * maps), str(maps - 1), 30) for maps in (1, 2, 3)]
+    return Evidence(found == [3, 5, 7], f"One output unit reads {found} units of the maps 1, 2 and 3 layers before it.")
+
+
+def _thresholds() -> Evidence:
+    def read(name: str, threshold: float) -> int:
+        mass = rf.gradient_mass(trace(build(name, [])), unit=(0,))
+        first, end = rf.thresholded_span(mass, threshold=threshold)
+        return end - first
+
+    resnet = [read("resnet18", threshold) for threshold in (0, 1e-6, 1e-4, 1e-3)]
+    support, thinned = ([read(name, at) for name in ("vgg16", "vgg19")] for at in (0, 0.08))
+    words = f"ResNet-18 at 0, 1e-6, 1e-4, 1e-3 of the peak: {resnet} rows. VGG-16, VGG-19: {support} at 0, {thinned} at 0.08."
+    return Evidence(support == [212, 268] and thinned[0] < thinned[1], words)
+
+
+def _resnet_strides() -> Evidence:
+    published = build("resnet50", [])
+    for name in ("layer2.0", "layer3.0", "layer4.0"):
+        block: Any = published.get_submodule(name)
+        block.conv1.stride, block.conv2.stride = (2, 2), (1, 1)
+    found = _size(build("resnet50", []), "layer4", 700), _size(published, "layer4", 700)
+    return Evidence(found == (427, 483), f"By autograd {found[0]} px with torchvision's strides, {found[1]} as published.")
+
+
+CONCEPT = Concept(
+    params=Params,
+    compute=compute,
+    stage=stage,
+    describe=describe,
+    table=lambda _, result: drawing.steps_table(result.nodes, result.fields, result.sizes, result.effective),
+    formula=lambda _, result: drawing.recursion(result.nodes, result.fields, result.index),
+    reference=reference,
+    inputs=inputs,
+    checked=checked,
+    against="torch.autograd",
+    tolerance=1e-9,
+    presets={
+        "Larger than the picture": Preset(
+            Params(), "ResNet-18 could see 435 px, more than its input has; its gradient stays in the middle."
+        ),
+        "Three 3 × 3 make a 7 × 7": Preset(
+            Params(net="own", px=32, cut=1e-12), "Drag the depth: 3, 5, 7. One path leads to a corner, many to the centre."
+        ),
+        "VGG-16": Preset(Params(net="vgg16"), "Drag the depth: each pooling doubles the jump, and with it the growth."),
+        "Two tools, two numbers": Preset(
+            Params(cut=1e-3), "A tool that calls small gradients zero reads less than the 435 px.", failure=True
+        ),
+        "A corner unit": Preset(
+            Params(net="resnet50", row=0, col=0), "Three quarters of the field of a corner unit are padding.", failure=True
+        ),
+        "Gridding": Preset(
+            Params(net="own", px=32, layers=(Layer(3, 1, 2, 2),) * 3, cut=1e-12),
+            "The extent is 13, but only 7 × 7 of the 13 × 13 pixels are read.",
+            failure=True,
+        ),
+        "Padding forgotten": Preset(
+            Params(net="own", px=32, layers=(Layer(3),) * 6, row=0, col=0),
+            "Without padding the map shrinks to 20 × 20, and unit 0 is centred at 6.5 px, not at 0.5.",
+            failure=True,
+        ),
+        "Stride into dilation": Preset(
+            Params(net="resnet50_os8"), "Dilation replaces two strides: the field stays 427 px, the jump falls to 8."
+        ),
+        "A decoder's unit": Preset(
+            Params(net="unet", row=47, col=47), "Behind up-sampling, a unit is not in the middle of its own field."
+        ),
+    },
+    claims=(
+        Claim(
+            "RF_k = RF_(k-1) + (f_k - 1) · product of the strides before layer k",
+            "true with conditions",
+            "With RF_0 = 1, k_eff = d(f_k - 1) + 1 for f_k, and the union of the branches where they meet.",
+            _random_stacks,
+        ),
+        Claim(
+            "The receptive field is what a unit looks at",
+            "omission",
+            "It is what a unit could look at. Most of the gradient falls on the middle, where most paths lead.",
+            _gradient_share,
+            "Larger than the picture",
+        ),
+        Claim(
+            "The receptive field of stacked strided convolutions is the kernel size times the input channels",
+            "wrong",
+            "Channels have no extent in space. Each layer adds (k_eff - 1) times the jump.",
+            _channels,
+        ),
+        Claim(
+            "Dilation does not move the centre of the receptive field",
+            "wrong",
+            "The first centre moves by d(k - 1)/2 - p jumps: it stays only if the padding grows with d.",
+            _centres,
+            "Padding forgotten",
+        ),
+        Claim(
+            "From input to output through three 3 × 3 layers, the field of an output unit is drawn as 1, 3, 5",
+            "wrong",
+            "Upside down: an output unit reads 3 units of the map before it, and 7 pixels of the input.",
+            _pyramid,
+            "Three 3 × 3 make a 7 × 7",
+        ),
+        Claim(
+            "VGG-19 has a receptive field of 78 and VGG-16 one of 119, by thresholded gradients",
+            "wrong",
+            "A threshold measures where the mass lies, which depends on the weights. The supports are 268 and 212.",
+            _thresholds,
+            "Two tools, two numbers",
+        ),
+        Claim(
+            "ResNet-50 has a receptive field of 483 px",
+            "true with conditions",
+            "As published, with the stride on the first 1 × 1; with it on the 3 × 3, as in torchvision, 427.",
+            _resnet_strides,
+        ),
+    ),
+)

@@ -174,15 +174,15 @@ def formula(_: Params, result: Result) -> str:
     angles = [math.degrees(math.atan2(box[2] - box[0], box[3] - box[1])) for box in (result.target, result.prediction)]
     return rf"""$$
 \begin{{aligned}}
-\mathrm{{IoU}} &= \frac{{I}}{{U}} = \frac{{{shared:g}}}{{{union:g}}} = {iou:.3f} \\
+\mathrm{{IoU}} &= \frac{{I}}{{U}} = \frac{{{shared:g}}}{{{union:g}}} = {iou:.3f} \\[4pt]
 \mathrm{{GIoU}} &= \mathrm{{IoU}} - \frac{{C - U}}{{C}}
-  = {iou:.3f} - \frac{{{enclosing:g} - {union:g}}}{{{enclosing:g}}} = {giou:.3f} \\
+  = {iou:.3f} - \frac{{{enclosing:g} - {union:g}}}{{{enclosing:g}}} = {giou:.3f} \\[4pt]
 \mathrm{{DIoU}} &= \mathrm{{IoU}} - \frac{{\rho^2}}{{c^2}}
-  = {iou:.3f} - \frac{{{distance2:g}}}{{{diagonal2:g}}} = {diou:.3f} \\
-\mathrm{{CIoU}} &= \mathrm{{DIoU}} - \alpha v = {diou:.3f} - {alpha:.3f} \cdot {v:.3f} = {ciou:.3f} \\
+  = {iou:.3f} - \frac{{{distance2:g}}}{{{diagonal2:g}}} = {diou:.3f} \\[4pt]
+\mathrm{{CIoU}} &= \mathrm{{DIoU}} - \alpha v = {diou:.3f} - {alpha:.3f} \cdot {v:.3f} = {ciou:.3f} \\[4pt]
 v &= \Big(\frac{{\theta_t - \theta_p}}{{90^\circ}}\Big)^2
-  = \Big(\frac{{{angles[0]:.1f}^\circ - {angles[1]:.1f}^\circ}}{{90^\circ}}\Big)^2,
-  \quad \theta = \arctan\frac{{w}}{{h}}, \quad \alpha = \frac{{v}}{{1 - \mathrm{{IoU}} + v}}
+  = \Big(\frac{{{angles[0]:.1f}^\circ - {angles[1]:.1f}^\circ}}{{90^\circ}}\Big)^2 = {v:.3f} \\[4pt]
+\alpha &= \frac{{v}}{{1 - \mathrm{{IoU}} + v}} = {alpha:.3f}, \qquad \theta = \arctan\frac{{w}}{{h}}
 \end{{aligned}}
 $$"""
 

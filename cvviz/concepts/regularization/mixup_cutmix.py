@@ -211,7 +211,7 @@ def formula(params: Params, result: Result) -> str:
     lines = (
         rf"\mathrm{{CE}}_1 = -\ln {params.p:.2f} &= {first:.3f}, \quad \mathrm{{CE}}_2 = {second:.3f}",
         rf"\text{{Mixup: }} \lambda\,\mathrm{{CE}}_1 + (1 - \lambda)\,\mathrm{{CE}}_2 &= {mixed_loss(result.mixup)}",
-        rf"\text{{CutMix: }} \lambda' = 1 - \tfrac{{{x2 - x1} \cdot {y2 - y1}}}{{{width} \cdot {height}}} "
+        rf"\text{{CutMix: }} \lambda' = 1 - \tfrac{{{x2 - x1} \times {y2 - y1}}}{{{width} \times {height}}} "
         rf"&= {result.cutmix.label[0]:.3f}",
         rf"\lambda'\,\mathrm{{CE}}_1 + (1 - \lambda')\,\mathrm{{CE}}_2 &= {mixed_loss(result.cutmix)}",
     )
@@ -228,7 +228,7 @@ def table(_: Params, result: Result) -> pd.DataFrame:
 PRESETS = {
     "Half and half": Preset(
         Params(cx=50, cy=50, p=0.5),
-        "Both labels are one half, and the best possible prediction still pays ln 2 = 0.69.",
+        "Both labels are one half, up to whole pixels, and the best possible prediction still pays ln 2 = 0.69.",
     ),
     "Patch in the corner": Preset(
         Params(cx=0, cy=0),
@@ -246,12 +246,12 @@ PRESETS = {
     ),
     "The face is gone": Preset(
         Params(first=sample("astronaut"), lam=0.86, cx=43, cy=23, p=0.9),
-        "CutMix counts pixels, not content: the label still gives the astronaut 0.86.",
+        "CutMix counts pixels, not content: the label still gives the astronaut 0.865.",
         failure=True,
     ),
     "One training step, α = 1": Preset(
         Params(source="drawn", alpha=1.0, seed=3),
-        "λ is uniform and the centre lies anywhere: here λ = 0.03, and the label is 0.44. Step through the seeds.",
+        "λ is uniform and the centre lies anywhere: here λ = 0.034, and the label is 0.445. Step through the seeds.",
     ),
     "α = 0.2, as for ImageNet": Preset(
         Params(source="drawn", alpha=0.2, seed=12),

@@ -1,0 +1,403 @@
+"""Non-maximum suppression: the raw boxes of real detectors go in, survivors come out, step by step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Annotated
+
+import numpy as np
+import torch
+import torchvision
+from numpy.typing import NDArray
+from torch import Tensor
+from torchvision.models.detection.roi_heads import RoIHeads
+
+from cvviz.concept import Claim, Concept, Evidence, Preset
+from cvviz.controls import Choice, File, Image, Many, Seed, Slider, Toggle
+from cvviz.data.crowd import Crowd, Outcome, crowd, outcome
+from cvviz.data.detections import Detections, example, read_detections
+from cvviz.data.detectors import DETECTORS, MOST_WINDOWS, backdrop, detect, reduced
+from cvviz.data.images import Picture, sample
+from cvviz.figures.nms import Suppression, fates, raw_scene, step_formula, step_scene, survivors_scene
+from cvviz.figures.scene import Scene
+from cvviz.ops.boxes import box_iou
+from cvviz.ops.nms import Method, nms, soft_nms, trace_nms
+
+ASTRONAUT = sample("astronaut")
+END = 40
+METHODS = {"hard": "Hard", "linear": "Soft, linear", "gaussian": "Soft, Gaussian"}
+SOURCES = {"picture": "A picture", "crowd": "A drawn crowd", "own": "Your own file"}
+
+
+@dataclass(frozen=True, slots=True)
+class Params:
+    """Where the boxes come from, and how they are suppressed."""
+
+    iou: Annotated[
+        float,
+        Slider(
+            "IoU threshold",
+            0.0,
+            1.0,
+            0.01,
+            help="A box goes if its IoU with a kept box exceeds this: at 0 any overlap is enough, at 1 none is.",
+            when=lambda p: p.method != "gaussian",
+        ),
+    ] = 0.3
+    sigma: Annotated[
+        float, Slider("Width of the Gaussian σ", 0.05, 1.0, 0.05, when=lambda p: p.method == "gaussian")
+    ] = 0.5
+    score: Annotated[float, Slider("Score threshold", 0.0, 1.0, 0.01, help="Boxes below it take no part.")] = 0.5
+    step: Annotated[
+        int, Slider("Step", 0, END, 1, help="Each step keeps one box; at the right end all steps are done.")
+    ] = END
+    method: Annotated[Method, Choice("Method", options=METHODS)] = "hard"
+    aware: Annotated[
+        bool,
+        Toggle(
+            "Class-aware",
+            help="Only boxes of one class compete.",
+            when=lambda p: p.source != "picture" or len(p.detect) > 1,
+        ),
+    ] = True
+    source: Annotated[str, Choice("Boxes from", options=SOURCES)] = "picture"
+    picture: Annotated[Picture, Image("Picture", when=lambda p: p.source != "crowd")] = ASTRONAUT
+    detect: Annotated[
+        tuple[str, ...],
+        Many("Detectors", options=DETECTORS, help="Each is a class.", when=lambda p: p.source == "picture"),
+    ] = ("face",)
+    file: Annotated[
+        Detections | None,
+        File(
+            "Your detections",
+            types=("csv", "json"),
+            parse=read_detections,
+            help="CSV with x1,y1,x2,y2,score,label or x,y,w,h,score,label in its first line, or COCO's JSON.",
+            when=lambda p: p.source == "own",
+        ),
+    ] = None
+    spacing: Annotated[
+        float,
+        Slider("Distance of neighbours", 0.2, 1.2, 0.05, unit="widths", when=lambda p: p.source == "crowd"),
+    ] = 0.35
+    seed: Annotated[int, Seed(when=lambda p: p.source == "crowd")] = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What went in, and all that happened.
+
+    Attributes:
+        view: picture, raw boxes by falling score, and every step of the suppression.
+        step: the step shown, 0 to K.
+        done: whether the end is shown rather than a step.
+        scene: the drawn crowd, or None.
+        outcome: what became of its objects.
+        notes: sentences about where the boxes come from.
+    """
+
+    view: Suppression
+    step: int
+    done: bool
+    scene: Crowd | None
+    outcome: Outcome | None
+    notes: tuple[str, ...]
+
+
+def compute(params: Params) -> Result:
+    """Raw boxes of the chosen source, and every step of the chosen suppression."""
+    scene: Crowd | None = None
+    notes: tuple[str, ...] = ()
+    if params.source == "crowd":
+        scene = crowd(params.spacing, params.seed)
+        pixels, scale, raw = scene.pixels, 1.0, scene.raw
+        notes = ("The scene is drawn, and its detector simulated: what is there is known.",)
+    elif params.source == "own":
+        raw = (params.file or example()).best(MOST_WINDOWS)
+        pixels, scale = backdrop(raw, params.picture)
+        notes = () if params.file else ("This is a made-up example until you choose a file.",)
+    else:
+        pixels, scale, raw = reduced(params.picture), 1.0, detect(params.picture, params.detect)
+    trace = trace_nms(
+        raw.boxes,
+        raw.scores,
+        idxs=raw.labels if params.aware else None,
+        method=params.method,
+        iou_threshold=params.iou,
+        sigma=params.sigma,
+        score_threshold=params.score,
+    )
+    return Result(
+        view=Suppression(pixels, scale, raw, trace),
+        step=min(params.step, len(trace.kept)),
+        done=params.step == END or params.step > len(trace.kept),
+        scene=scene,
+        outcome=outcome(scene, trace.kept) if scene else None,
+        notes=(*notes, *raw.notes),
+    )
+
+
+def inputs(_: Params, result: Result) -> dict[str, object]:
+    """The raw boxes, which the reference starts from."""
+    raw = result.view.raw
+    return {"boxes": raw.boxes.tolist(), "scores": raw.scores.tolist(), "labels": raw.labels.tolist()}
+
+
+def reference(
+    boxes: list[list[float]],
+    scores: list[float],
+    labels: list[int],
+    method: str,
+    aware: bool,
+    iou: float,
+    sigma: float,
+    score: float,
+) -> Tensor:
+    """The score with which each box survives, 0 if it does not: torchvision's NMS, or Soft-NMS in numpy, per class."""
+    survived = torch.zeros(len(scores), dtype=torch.float64)
+    classes = np.array(labels) if aware else np.zeros(len(scores))
+    for label in np.unique(classes):
+        index = np.flatnonzero((classes == label) & (np.array(scores) >= score))
+        some_boxes, some_scores = np.array(boxes)[index], np.array(scores)[index]
+        if method == "hard":
+            kept = torchvision.ops.nms(torch.from_numpy(some_boxes), torch.from_numpy(some_scores), iou).numpy()
+            survived[index[kept]] = torch.from_numpy(some_scores[kept])
+        else:
+            survived[index] = torch.from_numpy(soften(some_boxes, some_scores, method, iou, sigma, score))
+    return survived
+
+
+def soften(
+    boxes: NDArray[np.float64], scores: NDArray[np.float64], method: str, iou: float, sigma: float, score: float
+) -> NDArray[np.float64]:
+    """Scores after Soft-NMS, 0 for boxes that fell below ``score``."""
+    x1, y1, x2, y2 = boxes.T
+    area = (x2 - x1) * (y2 - y1)
+    final, racing = np.zeros_like(scores), np.ones(len(scores), dtype=bool)
+    while racing.any():
+        best = int(np.where(racing, scores, -1).argmax())
+        final[best], racing[best] = scores[best], False
+        width = np.minimum(x2, x2[best]) - np.maximum(x1, x1[best])
+        height = np.minimum(y2, y2[best]) - np.maximum(y1, y1[best])
+        shared = width.clip(min=0) * height.clip(min=0)
+        overlap = shared / (area + area[best] - shared)
+        weight = np.exp(-(overlap**2) / sigma) if method == "gaussian" else np.where(overlap > iou, 1 - overlap, 1.0)
+        scores = scores * weight
+        racing &= (scores >= score) & (weight > 0)
+    return final
+
+
+def boxes_of(count: int, kind: str = "") -> str:
+    """A count of boxes in words."""
+    return f"{count} {kind}box{'' if count == 1 else 'es'}"
+
+
+def setting(params: Params) -> str:
+    """The method and its parameter in words."""
+    if params.method == "gaussian":
+        return f"Gaussian Soft-NMS with σ = {params.sigma:.2f}"
+    return f"{'hard NMS' if params.method == 'hard' else 'linear Soft-NMS'} at IoU {params.iou:.2f}"
+
+
+def stage(params: Params, result: Result) -> tuple[Scene, Scene]:
+    """What the detector said beside what is left."""
+    view, step, count = result.view, result.step, len(result.view.trace.kept)
+    competing = int(view.competing.sum())
+    left = raw_scene(view, f"Raw: {boxes_of(len(view.raw.scores))}, {competing} from score {params.score:.2f} on")
+    if result.done:
+        caption = f"Survivors: {boxes_of(count)}, {setting(params)}"
+        return left, survivors_scene(view, caption, scene=result.scene, outcome=result.outcome)
+    if step == 0:
+        return left, step_scene(view, 0, f"Before the first step: {boxes_of(competing)} in the race")
+    fate = "suppressed" if params.method == "hard" else "lowered"
+    caption = f"Step {step} of {count}: one kept (green), {len(view.trace.lowered(step - 1))} {fate} (dashed)"
+    return left, step_scene(view, step, caption)
+
+
+def describe(params: Params, result: Result) -> str:
+    """Numbers in, numbers out, and what the step shown does."""
+    trace, step, count = result.view.trace, result.step, len(result.view.trace.kept)
+    total, competing = boxes_of(len(result.view.raw.scores), "raw "), int(result.view.competing.sum())
+    start = f"Left: {total}, {competing} of them with a score of at least {params.score:.2f}. Right: "
+    if result.done:
+        end = f"{boxes_of(count)} left by {setting(params)}."
+        if result.scene and result.outcome:
+            found, things = len(result.outcome.found), len(result.scene.truth)
+            end += f" {found} of {things} objects are found; {boxes_of(len(result.outcome.extra))} found nothing new."
+        return start + end
+    if step == 0:
+        return start + "those before the first step."
+    verb = "suppresses" if params.method == "hard" else "lowers the scores of"
+    return (
+        f"{start}step {step} of {count} keeps box {int(trace.kept[step - 1]) + 1} with a score of "
+        f"{trace.scores[step - 1]:.3f} and {verb} {boxes_of(len(trace.lowered(step - 1)), 'other ')}."
+    )
+
+
+def formula(params: Params, result: Result) -> str:
+    """The step shown, or the first one at the end."""
+    count = len(result.view.trace.kept)
+    if not count:
+        return f"No box has a score of {params.score:.2f} or more: there is nothing to suppress."
+    step = 1 if result.done else max(result.step, 1)
+    lines = step_formula(result.view, step, method=params.method, iou=params.iou, sigma=params.sigma)
+    return f"Step {step} of {count}, its largest overlap and its closest calls:\n\n{lines}"
+
+
+def threshold_direction() -> Evidence:
+    """Survivors among the windows of one face at three thresholds."""
+    raw = detect(ASTRONAUT, ("face",))
+    low, middle, high = (len(nms(raw.boxes, raw.scores, threshold)) for threshold in (0.1, 0.5, 0.9))
+    text = f"Of {len(raw.scores)} windows on the astronaut, {low} are left at 0.1, {middle} at 0.5 and {high} at 0.9."
+    return Evidence(low < middle < high, text)
+
+
+def raw_output() -> Evidence:
+    """What torchvision's second stage makes of raw windows with a score threshold of zero."""
+    raw = detect(ASTRONAUT, ("person",))
+    boxes, scores = raw.boxes.float(), raw.scores.float()
+    count, left = len(scores), []
+    logits = torch.stack([torch.zeros(count), scores.logit()], dim=1)  # [N, 2]: background, person
+    for nms_thresh in (0.5, 1.0):
+        heads = RoIHeads(None, None, None, 0.5, 0.5, 1, 0.5, None, 0.0, nms_thresh, 100)
+        (kept,), _, _ = heads.postprocess_detections(logits, torch.zeros(count, 8), [boxes], [(512, 512)])
+        left.append(len(kept))
+    text = (
+        f"Given {count} windows, torchvision's detection head with score_thresh=0 returns {left[0]} at nms_thresh=0.5 "
+        f"and {left[1]} at nms_thresh=1, where detections_per_img=100 cuts it off."
+    )
+    return Evidence(left[0] < left[1] == 100 < count, text)
+
+
+def one_box_each() -> Evidence:
+    """Two survivors on one face."""
+    raw = detect(ASTRONAUT, ("face",))
+    kept = nms(raw.boxes[raw.scores >= 0.5], raw.scores[raw.scores >= 0.5], 0.5)
+    overlap = box_iou(raw.boxes[kept], raw.boxes[kept])[0, 1].item()
+    text = f"On the astronaut's one face {len(kept)} boxes survive at 0.5, one inside the other: IoU {overlap:.2f}."
+    return Evidence(len(kept) == 2 and overlap <= 0.5, text)
+
+
+def soft_keeps_more() -> Evidence:
+    """Boxes that each method returns."""
+    raw = detect(ASTRONAUT, ("face",))
+    hard = len(nms(raw.boxes, raw.scores, 0.3))
+    lowered = len(soft_nms(raw.boxes, raw.scores, sigma=0.5, score_threshold=0.001)[0])
+    text = f"Of {len(raw.scores)} windows hard NMS at 0.3 returns {hard}, and Gaussian Soft-NMS {lowered} above 0.001."
+    return Evidence(lowered > hard, text)
+
+
+def offset_trick() -> Evidence:
+    """Two distant boxes of two classes, before and after both are moved left."""
+    boxes = torch.tensor([[11.0, 11.0, 21.0, 21.0], [0.0, 0.0, 10.0, 10.0]])
+    scores, classes = torch.tensor([0.9, 0.8]), torch.tensor([0, 1])
+    here, moved = (len(torchvision.ops.batched_nms(boxes - shift, scores, classes, 0.5)) for shift in (0, 11))
+    text = f"torchvision's batched_nms keeps {here} of 2 boxes; moved left, so that one lies below zero, {moved}."
+    return Evidence((here, moved) == (2, 1), text)
+
+
+def two_thresholds() -> Evidence:
+    """Objects found in the drawn crowd, always matched at IoU 0.5."""
+    low, high = (compute(replace(CROWD, iou=iou)).outcome for iou in (0.3, 0.7))
+    assert low and high
+    text = (
+        f"Always matched at IoU 0.5, NMS at 0.3 leaves {len(low.found)} objects of the drawn crowd found and "
+        f"{len(low.extra)} box too many; NMS at 0.7 leaves {len(high.found)} found and {len(high.extra)} too many."
+    )
+    return Evidence(len(low.found) < len(high.found) and len(low.extra) < len(high.extra), text)
+
+
+CROWD = Params(source="crowd", score=0.3)
+EYES = Params(detect=("face", "eye"), score=0.9)
+PRESETS = {
+    "One face": Preset(Params(), "The sliding window answers to one face many times; one box survives."),
+    "First step": Preset(Params(step=1), "The best box is kept, and all that overlaps it by more than 0.30 goes."),
+    "Nested windows": Preset(
+        Params(iou=0.5), "A box inside a box has a small IoU, here 0.38: at 0.50 one face has two.", failure=True
+    ),
+    "Threshold too high": Preset(
+        Params(iou=0.9), "Only near copies go: one face is reported again and again.", failure=True
+    ),
+    "Face and eyes": Preset(EYES, "Per class: the face and both eyes survive, although the eyes lie inside it."),
+    "Eyes lost": Preset(
+        replace(EYES, iou=0.03, aware=False),
+        "Without classes and at a low threshold the face suppresses its eyes, which are no copies of it.",
+        failure=True,
+    ),
+    "Rider lost": Preset(
+        replace(CROWD, spacing=1.0, iou=0.5, aware=False),
+        "Two things in one place: without classes the motorcycle and its rider cannot both survive.",
+        failure=True,
+    ),
+    "Crowd, hard": Preset(CROWD, "Who stands too close to a better box is suppressed with its copies.", failure=True),
+    "Crowd, soft": Preset(
+        replace(CROWD, method="gaussian"), "Neighbours lose score instead of vanishing, and everybody is found."
+    ),
+    "False alarms": Preset(
+        Params(detect=("person",), score=0.0),
+        "Without a score threshold each false alarm survives that overlaps nothing better: NMS does not judge.",
+        failure=True,
+    ),
+    "One car, two names": Preset(
+        Params(source="own", iou=0.5), "Class-aware: a car that is also called a truck keeps two boxes.", failure=True
+    ),
+}
+CLAIMS = (
+    Claim(
+        "Raising the IoU threshold of NMS removes more boxes.",
+        "wrong",
+        "It removes fewer: a box goes if its overlap exceeds the threshold, so a higher one tolerates more overlap.",
+        threshold_direction,
+        "Threshold too high",
+    ),
+    Claim(
+        "A detector's raw output can be had by setting its score threshold to zero.",
+        "true with conditions",
+        "Only where nothing else filters. Suppression and a cap on the count have settings of their own, and some "
+        "libraries pass one number to two of them.",
+        raw_output,
+        "False alarms",
+    ),
+    Claim(
+        "After NMS every object has exactly one box.",
+        "wrong",
+        "A box nested in another can survive, and an object close to a better one can be left with none.",
+        one_box_each,
+        "Nested windows",
+    ),
+    Claim(
+        "Soft-NMS returns fewer boxes than hard NMS.",
+        "wrong",
+        "It lowers scores and by itself removes next to nothing; only a score threshold shortens its list.",
+        soft_keeps_more,
+        "Crowd, soft",
+    ),
+    Claim(
+        "Moving the boxes of each class by an offset of its own makes NMS class-aware.",
+        "true with conditions",
+        "Only if the offset exceeds the whole extent of the boxes. The largest coordinate plus one is enough where "
+        "none is negative.",
+        offset_trick,
+    ),
+    Claim(
+        "The IoU threshold of NMS is the 0.5 of mAP@0.5.",
+        "wrong",
+        "One says which detections compete, the other which detection matches an object. They are chosen apart.",
+        two_thresholds,
+        "Crowd, hard",
+    ),
+)
+CONCEPT = Concept(
+    params=Params,
+    compute=compute,
+    stage=stage,
+    describe=describe,
+    table=lambda _, result: fates(result.view),
+    formula=formula,
+    reference=reference,
+    inputs=inputs,
+    checked=lambda result: result.view.final_scores,
+    against="torchvision and numpy",
+    presets=PRESETS,
+    claims=CLAIMS,
+)

@@ -1,0 +1,164 @@
+"""Non-maximum suppression on a picture: all that the detector said, and what is left at one step or at the end."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from cvviz.data.crowd import Crowd, Outcome
+from cvviz.data.detections import Detections
+from cvviz.figures.scene import XYXY, Box, Scene, Shape
+from cvviz.figures.theme import BLUE, GREEN, GREY, PURPLE, VERMILLION
+from cvviz.ops.nms import Method, Trace
+
+CLASS_COLORS = (BLUE, PURPLE, GREEN, VERMILLION, GREY)
+MOST_LABELS = 12  # more of them hide the picture
+
+
+@dataclass(frozen=True, slots=True)
+class Suppression:
+    """Boxes over a picture, and what happens to them.
+
+    Args:
+        pixels: (3, H, W) uint8.
+        scale: pixels of ``pixels`` per unit of the boxes.
+        raw: all boxes, by falling score; they are called #1, #2, ... in this order.
+        trace: what happens to them.
+    """
+
+    pixels: Tensor
+    scale: float
+    raw: Detections
+    trace: Trace
+
+    @property
+    def competing(self) -> Tensor:
+        """(N,) bool: the boxes that reach the score threshold."""
+        return self.trace.history[0] >= 0
+
+    @property
+    def final_scores(self) -> Tensor:
+        """(N,) the score with which each box survives, 0 if it does not."""
+        return torch.zeros_like(self.raw.scores).scatter(0, self.trace.kept, self.trace.scores)
+
+    def box(self, index: int, *, color: str, width: float, label: str = "", dash: bool = False, fill: float = 0) -> Box:
+        """A raw box as a shape."""
+        tip = f"#{index + 1} {self.class_of(index)}, score {self.raw.scores[index]:.3f}"
+        corners = self.place(self.raw.boxes[index])
+        return Box(xyxy=corners, color=color, width=width, label=label, dash=dash, fill=fill, tip=tip)
+
+    def place(self, corners: Tensor) -> XYXY:
+        """Corners in pixels of the picture."""
+        x1, y1, x2, y2 = (corners * self.scale).tolist()
+        return x1, y1, x2, y2
+
+    def class_of(self, index: int) -> str:
+        """Name of a box's class."""
+        return self.raw.names[int(self.raw.labels[index])]
+
+    def color(self, index: int) -> str:
+        """Colour of a box's class."""
+        return CLASS_COLORS[int(self.raw.labels[index]) % len(CLASS_COLORS)]
+
+    def kept_label(self, place: int) -> str:
+        """Name, class if there are several, and present score of the box kept at a place of the trace."""
+        index = int(self.trace.kept[place])
+        name = f"#{index + 1} {self.class_of(index)}" if len(self.raw.names) > 1 else f"#{index + 1}"
+        return f"{name}: {self.trace.scores[place]:.3f}"
+
+
+def raw_scene(view: Suppression, caption: str) -> Scene:
+    """All boxes; those below the score threshold are grey and dashed."""
+    competing = view.competing.tolist()
+    shapes: list[Shape] = []
+    best: dict[str, int] = {}
+    for index in reversed(range(len(competing))):  # the best on top
+        color = view.color(index) if competing[index] else GREY
+        shapes.append(view.box(index, color=color, width=1.3, dash=not competing[index]))
+        if competing[index]:
+            best[view.class_of(index)] = index
+    if len(view.raw.names) > 1:  # one plate per class tells its colour
+        shapes += [view.box(index, color=view.color(index), width=2, label=name) for name, index in best.items()]
+    return Scene(pixels=view.pixels, shapes=shapes, caption=caption)
+
+
+def step_scene(view: Suppression, step: int, caption: str) -> Scene:
+    """The boxes at a step: waiting, suppressed or lowered now, kept before, kept now. Step 0 is the start."""
+    trace = view.trace
+    lowered = trace.lowered(step - 1).tolist() if step else []
+    racing = (trace.history[step] >= 0).nonzero().flatten().tolist()
+    shapes: list[Shape] = [view.box(i, color=GREY, width=1.3) for i in reversed(racing) if i not in lowered]
+    shapes += [view.box(index, color=VERMILLION, width=1.6, dash=True) for index in lowered]
+    for place, index in enumerate(trace.kept[: max(step - 1, 0)].tolist()):
+        label = view.kept_label(place) if place < MOST_LABELS else ""
+        shapes.append(view.box(index, color=BLUE, width=2.5, label=label))
+    if step:
+        now, label = int(trace.kept[step - 1]), view.kept_label(step - 1)
+        shapes.append(view.box(now, color=GREEN, width=4, label=label, fill=0.15))
+    return Scene(pixels=view.pixels, shapes=shapes, caption=caption)
+
+
+def survivors_scene(view: Suppression, caption: str, *, scene: Crowd | None, outcome: Outcome | None) -> Scene:
+    """The boxes that are left; where the truth is known, also what was missed and what found nothing new."""
+    shapes: list[Shape] = []
+    for place, index in reversed(list(enumerate(view.trace.kept.tolist()))):
+        extra = outcome is not None and index in outcome.extra
+        label = view.kept_label(place) + " extra" * extra if place < MOST_LABELS else ""
+        width = 1.3 + 1.7 * view.trace.scores[place].item()
+        shapes.append(view.box(index, color=view.color(index), width=width, label=label, dash=extra))
+    for thing in outcome.missed if outcome and scene else ():
+        corners = view.place(scene.truth[thing]) if scene else (0, 0, 0, 0)
+        shapes.append(Box(xyxy=corners, label="missed", color=VERMILLION, width=2.5, dash=True, fill=0.2))
+    return Scene(pixels=view.pixels, shapes=shapes, caption=caption)
+
+
+def step_formula(view: Suppression, step: int, *, method: Method, iou: float, sigma: float) -> str:
+    """One step in LaTeX: the largest and the smallest overlap that counted, and the largest that did not."""
+    trace = view.trace
+    best = int(trace.kept[step - 1])
+    overlaps, lowered = trace.overlaps[best], trace.lowered(step - 1)
+    ranked = lowered[overlaps[lowered].argsort(descending=True, stable=True)].tolist()
+    spared = overlaps * (trace.history[step] >= 0)
+    spared[lowered] = 0
+    shown = dict.fromkeys(ranked[:1] + ranked[-1:] + ([int(spared.argmax())] if spared.any() else []))
+    lines = [rf"M &= b_{{{best + 1}}} && s_{{{best + 1}}} = {trace.scores[step - 1]:.3f}"]
+    for index in shown:
+        overlap, before = overlaps[index].item(), trace.history[step - 1, index].item()
+        sign = "" if method == "gaussian" else rf" > {iou:.2f}" if overlap > iou else rf" \le {iou:.2f}"
+        after = _new_score(before, overlap, method, iou, sigma)
+        # A soft score that falls below the score threshold takes its box out as well.
+        fate = r"\text{ is out}" if trace.history[step, index] < 0 else r"\text{ stays}"
+        name = f"{{{index + 1}}}"
+        score = "" if method == "hard" else rf"s_{name} = {after},\quad "
+        lines.append(rf"\mathrm{{IoU}}(M, b_{name}) &= {overlap:.3f}{sign} && {score}b_{name}{fate}")
+    return r"$$\begin{aligned}" + r"\\".join(lines) + r"\end{aligned}$$"
+
+
+def _new_score(before: float, overlap: float, method: Method, iou: float, sigma: float) -> str:
+    if method == "gaussian":
+        after = before * math.exp(-(overlap**2) / sigma)
+        return rf"{before:.3f}\,e^{{-{overlap:.3f}^2/{sigma:.2f}}} = {after:.3f}"
+    lowered = rf"{before:.3f}\,(1 - {overlap:.3f}) = {before * (1 - overlap):.3f}"
+    return lowered if overlap > iou else f"{before:.3f}"
+
+
+def fates(view: Suppression) -> pd.DataFrame:
+    """Every raw box, by falling score, and what became of it."""
+    raw, trace = view.raw, view.trace
+    steps = (trace.history >= 0).sum(dim=0).tolist()  # the step in which each box leaves the race; 0: never in it
+    kept = set(trace.kept.tolist())
+    keepers = [int(trace.kept[step - 1]) if step else None for step in steps]
+    frame = pd.DataFrame(raw.boxes.numpy(), columns=["x1", "y1", "x2", "y2"])
+    frame.insert(0, "box", range(1, len(frame) + 1))
+    frame.insert(1, "class", [raw.names[label] for label in raw.labels.tolist()])
+    frame["raw score"], frame["final score"] = raw.scores.numpy(), view.final_scores.numpy()
+    below = "below the score threshold"
+    frame["fate"] = ["kept" if i in kept else "suppressed" if step else below for i, step in enumerate(steps)]
+    frame["step"] = steps
+    overlaps = [None if keeper is None else trace.overlaps[keeper, i].item() for i, keeper in enumerate(keepers)]
+    frame["IoU with the box kept"] = pd.Series(overlaps, dtype="float64")
+    return frame

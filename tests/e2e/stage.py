@@ -1,0 +1,105 @@
+"""What a test needs to know of a concept page: what its stage shows now, and what on it can be moved."""
+
+from __future__ import annotations
+
+import time
+
+from playwright.sync_api import Locator, Page
+
+# Everything that the stage shows, as one string: curves of a chart, or pictures and shapes of scenes.
+SIGNATURE = """() => {
+  const parts = []
+  const stage = document.querySelector(".st-key-stage")
+  if (!stage) return ""
+  for (const path of stage.querySelectorAll(".js-plotly-plot .trace path, .js-plotly-plot .trace text"))
+    parts.push(path.getAttribute("d") ?? path.textContent, path.getAttribute("transform") ?? "")
+  for (const host of stage.querySelectorAll("*")) {
+    const scenes = host.shadowRoot?.querySelector(".scenes")
+    if (!scenes) continue
+    for (const img of scenes.querySelectorAll("img")) parts.push(img.src.length, img.src.slice(-400))
+    for (const layer of scenes.querySelectorAll("svg")) parts.push(layer.innerHTML)
+  }
+  return parts.join("|")
+}"""
+
+COUNT_CHANGES = (
+    """() => {
+  const signature = """
+    + SIGNATURE
+    + """
+  let last = signature()
+  window.stageChanges = 0
+  const look = () => {
+    const now = signature()
+    if (now !== last) window.stageChanges += 1
+    last = now
+    window.stageWatch = requestAnimationFrame(look)
+  }
+  cancelAnimationFrame(window.stageWatch)
+  look()
+}"""
+)
+
+
+def signature(page: Page) -> str:
+    """What the stage shows."""
+    return str(page.evaluate(SIGNATURE))
+
+
+def wait_for_stage(page: Page) -> None:
+    """Return when the stage has been drawn and no longer changes."""
+    page.wait_for_selector(".st-key-stage")
+    page.wait_for_function(f"() => ({SIGNATURE})() !== ''", timeout=60_000)
+    last, end = "", time.monotonic() + 20
+    while time.monotonic() < end:
+        now = signature(page)
+        if now == last:
+            return
+        last = now
+        page.wait_for_timeout(250)
+
+
+def open_concept(page: Page, address: str) -> None:
+    """Go there and wait for the stage."""
+    page.goto(address)
+    wait_for_stage(page)
+    page.wait_for_selector(".st-key-controls")
+
+
+def wait_for_change(page: Page, before: str, seconds: float = 10) -> None:
+    """Return when the stage differs from ``before``."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if signature(page) != before:
+            return
+        page.wait_for_timeout(30)
+    raise AssertionError("the stage did not change")
+
+
+def movable(page: Page) -> Locator:
+    """What a person would drag first: a live slider's range, or a box on the stage."""
+    sliders = page.locator(".live .range")
+    return sliders.first if sliders.count() else page.locator(".box .body").last
+
+
+def hold_and_sweep(page: Page, target: Locator, seconds: float) -> None:
+    """Press on ``target`` and move to and fro; the button stays down."""
+    target.scroll_into_view_if_needed()
+    box = target.bounding_box()
+    assert box
+    is_slider = "range" in (target.get_attribute("class") or "")
+    middle = box["y"] + box["height"] / 2
+    start = box["x"] + box["width"] * 0.5
+    if is_slider:
+        share = target.evaluate("node => (node.value - node.min) / (node.max - node.min)")
+        start = box["x"] + 9 + (box["width"] - 18) * share
+    page.mouse.move(start, middle)
+    page.mouse.down()
+    reach = min(box["width"] * 0.3, 120) if is_slider else 40
+    center = min(max(start, box["x"] + reach + 9), box["x"] + box["width"] - reach - 9) if is_slider else start
+    end, step = time.monotonic() + seconds, 0
+    while time.monotonic() < end:
+        phase = (step % 60) / 30
+        page.mouse.move(center + reach * (phase if phase < 1 else 2 - phase), middle)
+        page.wait_for_timeout(16)
+        step += 1

@@ -1,0 +1,120 @@
+"""Controls answer while they move, and the address follows when they are let go."""
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from cvviz.catalogue import entries
+from tests.e2e.stage import COUNT_CHANGES, hold_and_sweep, movable, open_concept, signature, wait_for_change
+
+SLUGS = [entry.slug for entry in entries()]
+
+
+@pytest.mark.parametrize("slug", SLUGS)
+def test_drag_moves_the_stage_and_release_writes_the_address(page, app, slug):
+    open_concept(page, f"{app.url}/{slug}")
+    page.evaluate(COUNT_CHANGES)
+    hold_and_sweep(page, movable(page), seconds=2)
+    assert page.evaluate("window.stageChanges") >= 3
+    assert "?" not in page.url, "the address waits for the release"
+    page.mouse.up()
+    page.wait_for_url(re.compile(r"\?"))
+    page.wait_for_timeout(500)
+    shown, address = signature(page), page.url
+    page.reload()
+    open_concept(page, address)
+    assert signature(page) == shown, "the address restores the view"
+
+
+@pytest.fixture
+def slider_page(page, app):
+    """The first concept with a live slider among its default controls."""
+    for slug in SLUGS:
+        open_concept(page, f"{app.url}/{slug}")
+        page.wait_for_timeout(500)
+        if page.locator(".live .range").count():
+            return page
+    raise AssertionError("no concept has a slider")
+
+
+def test_back_and_forward_walk_through_the_views(slider_page):
+    page, start = slider_page, slider_page.url
+    number = page.locator(".live .number").first
+    first = number.input_value()
+    page.locator(".live .range").first.focus()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_url(lambda url: url != start)
+    second, address = number.input_value(), page.url
+    assert second != first
+    page.go_back()
+    page.wait_for_url(start)
+    expect(number).to_have_value(first)
+    page.go_forward()
+    page.wait_for_url(address)
+    expect(number).to_have_value(second)
+
+
+def test_arrow_keys_step_and_home_and_end_reach_the_limits(slider_page):
+    page = slider_page
+    control = page.locator(".live .range").first
+    control.focus()
+    for key, limit in (("Home", "min"), ("End", "max")):
+        page.keyboard.press(key)
+        assert control.input_value() == control.get_attribute(limit)
+        page.wait_for_timeout(1200)
+        expect(page.get_by_test_id("stAlert")).to_have_count(0)
+
+
+def test_typed_number_counts_and_a_bad_one_is_refused_with_a_sentence(slider_page):
+    page = slider_page
+    number = page.locator(".live .number").first
+    before = number.input_value()
+    number.fill("123456789")
+    number.press("Enter")
+    error = page.locator(".live .error").first
+    expect(error).to_contain_text("must lie between")
+    expect(number).to_have_value("123456789")
+    number.fill(before)
+    number.press("Enter")
+    expect(error).to_be_hidden()
+
+
+def test_play_steps_by_itself_until_it_is_paused(slider_page):
+    page = slider_page
+    page.evaluate(COUNT_CHANGES)
+    play = page.locator(".live .play").first
+    play.click()
+    page.wait_for_function("window.stageChanges >= 3", timeout=15_000)
+    expect(play).to_have_attribute("aria-label", re.compile("^Pause"))
+    play.click()
+    expect(play).to_have_attribute("aria-label", re.compile("^Play"))
+    page.wait_for_url(re.compile(r"\?"))
+
+
+@pytest.mark.parametrize("slug", SLUGS)
+def test_every_example_is_drawn_and_lit(page, app, slug):
+    open_concept(page, f"{app.url}/{slug}")
+    pills = page.get_by_role("group", name="Examples").get_by_role("radio")
+    if not pills.count():
+        pills = page.locator(".st-key-controls").get_by_test_id("stPills").first.get_by_role("button")
+    assert pills.count() >= 4
+    for index in range(pills.count()):
+        pills.nth(index).click()
+        page.wait_for_timeout(700)
+        expect(page.get_by_test_id("stAlert")).to_have_count(0)
+        expect(
+            page.locator(".st-key-numbers").get_by_text(re.compile("^(matches|computed|simulated)")).first
+        ).to_be_visible()
+
+
+def test_reset_brings_the_defaults_back(slider_page):
+    page, before = slider_page, signature(slider_page)
+    page.locator(".live .range").first.focus()
+    page.keyboard.press("End")
+    wait_for_change(page, before)
+    page.wait_for_url(re.compile(r"\?"))
+    page.get_by_role("button", name="Reset").click()
+    page.wait_for_url(lambda url: "?" not in url)
+    page.wait_for_timeout(500)
+    assert signature(page) == before
