@@ -11,12 +11,12 @@ from torch import Tensor
 
 from cvviz.data.crowd import Crowd, Outcome
 from cvviz.data.detections import Detections
-from cvviz.figures.scene import XYXY, Box, Scene, Shape
+from cvviz.figures.scene import XYXY, Box, Scene, Shape, Text
 from cvviz.figures.theme import BLUE, GREEN, GREY, PURPLE, VERMILLION
 from cvviz.ops.nms import Method, Trace
 
 CLASS_COLORS = (BLUE, PURPLE, GREEN, VERMILLION, GREY)
-MOST_LABELS = 12  # more of them hide the picture
+SCREEN_WIDTH = 420  # px, about what one of two pictures side by side gets
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +45,11 @@ class Suppression:
         """(N,) the score with which each box survives, 0 if it does not."""
         return torch.zeros_like(self.raw.scores).scatter(0, self.trace.kept, self.trace.scores)
 
-    def box(self, index: int, *, color: str, width: float, label: str = "", dash: bool = False, fill: float = 0) -> Box:
+    def box(self, index: int, *, color: str, width: float, dash: bool = False, fill: float = 0) -> Box:
         """A raw box as a shape."""
         tip = f"#{index + 1} {self.class_of(index)}, score {self.raw.scores[index]:.3f}"
         corners = self.place(self.raw.boxes[index])
-        return Box(xyxy=corners, color=color, width=width, label=label, dash=dash, fill=fill, tip=tip)
+        return Box(xyxy=corners, color=color, width=width, dash=dash, fill=fill, tip=tip)
 
     def place(self, corners: Tensor) -> XYXY:
         """Corners in pixels of the picture."""
@@ -65,25 +65,51 @@ class Suppression:
         return CLASS_COLORS[int(self.raw.labels[index]) % len(CLASS_COLORS)]
 
     def kept_label(self, place: int) -> str:
-        """Name, class if there are several, and present score of the box kept at a place of the trace."""
-        index = int(self.trace.kept[place])
-        name = f"#{index + 1} {self.class_of(index)}" if len(self.raw.names) > 1 else f"#{index + 1}"
-        return f"{name}: {self.trace.scores[place]:.3f}"
+        """Name and present score of the box kept at a place of the trace."""
+        return f"#{int(self.trace.kept[place]) + 1}: {self.trace.scores[place]:.3f}"
+
+
+class Plates:
+    """Labels at the upper left corners of boxes, where there is room: first come, first served."""
+
+    def __init__(self, view: Suppression) -> None:
+        self.height, self.width = view.pixels.shape[1:]
+        self.unit = self.width / SCREEN_WIDTH
+        self.taken: list[XYXY] = []
+        self.shapes: list[Shape] = []
+
+    def add(self, text: str, corners: XYXY, color: str) -> None:
+        """Put a label above a box, else further down inside it, or further up if it is small; or leave it out."""
+        wide, high = 8.5 * self.unit * len(text), 19 * self.unit
+        x = max(min(corners[0], self.width - wide), 0)
+        room = min(corners[3], self.height)
+        small = corners[3] - corners[1] < 3 * high
+        for rows in (0, -1, -2, -3) if small else range(7):
+            y = corners[1] + rows * high
+            plate = x, y - high, x + wide, y
+            if high <= y <= room and not any(_overlap(plate, other) for other in self.taken):
+                self.taken.append(plate)
+                self.shapes.append(Text(x=x, y=y, text=text, color=color, centered=False, plate=True))
+                return
+
+
+def _overlap(first: XYXY, second: XYXY) -> bool:
+    return first[0] < second[2] and second[0] < first[2] and first[1] < second[3] and second[1] < first[3]
 
 
 def raw_scene(view: Suppression, caption: str) -> Scene:
-    """All boxes; those below the score threshold are grey and dashed."""
+    """All boxes; those below the score threshold are grey and dashed. One label per class, on its best box."""
     competing = view.competing.tolist()
     shapes: list[Shape] = []
-    best: dict[str, int] = {}
     for index in reversed(range(len(competing))):  # the best on top
         color = view.color(index) if competing[index] else GREY
         shapes.append(view.box(index, color=color, width=1.3, dash=not competing[index]))
-        if competing[index]:
-            best[view.class_of(index)] = index
-    if len(view.raw.names) > 1:  # one plate per class tells its colour
-        shapes += [view.box(index, color=view.color(index), width=2, label=name) for name, index in best.items()]
-    return Scene(pixels=view.pixels, shapes=shapes, caption=caption)
+    plates, named = Plates(view), set[str]()
+    for index in view.competing.nonzero().flatten().tolist() if len(view.raw.names) > 1 else ():
+        if (name := view.class_of(index)) not in named:
+            named.add(name)
+            plates.add(name, view.place(view.raw.boxes[index]), view.color(index))
+    return Scene(pixels=view.pixels, shapes=shapes + plates.shapes, caption=caption)
 
 
 def step_scene(view: Suppression, step: int, caption: str) -> Scene:
@@ -93,27 +119,28 @@ def step_scene(view: Suppression, step: int, caption: str) -> Scene:
     racing = (trace.history[step] >= 0).nonzero().flatten().tolist()
     shapes: list[Shape] = [view.box(i, color=GREY, width=1.3) for i in reversed(racing) if i not in lowered]
     shapes += [view.box(index, color=VERMILLION, width=1.6, dash=True) for index in lowered]
-    for place, index in enumerate(trace.kept[: max(step - 1, 0)].tolist()):
-        label = view.kept_label(place) if place < MOST_LABELS else ""
-        shapes.append(view.box(index, color=BLUE, width=2.5, label=label))
-    if step:
-        now, label = int(trace.kept[step - 1]), view.kept_label(step - 1)
-        shapes.append(view.box(now, color=GREEN, width=4, label=label, fill=0.15))
-    return Scene(pixels=view.pixels, shapes=shapes, caption=caption)
+    plates = Plates(view)
+    for place, index in reversed(list(enumerate(trace.kept[:step].tolist()))):  # the newest has the first choice
+        now = place == step - 1
+        color = GREEN if now else BLUE
+        shapes.append(view.box(index, color=color, width=4 if now else 2.5, fill=0.15 if now else 0))
+        plates.add(view.kept_label(place), view.place(view.raw.boxes[index]), color)
+    return Scene(pixels=view.pixels, shapes=shapes + plates.shapes, caption=caption)
 
 
 def survivors_scene(view: Suppression, caption: str, *, scene: Crowd | None, outcome: Outcome | None) -> Scene:
     """The boxes that are left; where the truth is known, also what was missed and what found nothing new."""
     shapes: list[Shape] = []
-    for place, index in reversed(list(enumerate(view.trace.kept.tolist()))):
+    plates = Plates(view)
+    for corners in [view.place(scene.truth[thing]) for thing in outcome.missed] if scene and outcome else ():
+        shapes.append(Box(xyxy=corners, color=VERMILLION, width=2.5, dash=True, fill=0.2))
+        plates.add("missed", corners, VERMILLION)
+    for place, index in enumerate(view.trace.kept.tolist()):
         extra = outcome is not None and index in outcome.extra
-        label = view.kept_label(place) + " extra" * extra if place < MOST_LABELS else ""
         width = 1.3 + 1.7 * view.trace.scores[place].item()
-        shapes.append(view.box(index, color=view.color(index), width=width, label=label, dash=extra))
-    for thing in outcome.missed if outcome and scene else ():
-        corners = view.place(scene.truth[thing]) if scene else (0, 0, 0, 0)
-        shapes.append(Box(xyxy=corners, label="missed", color=VERMILLION, width=2.5, dash=True, fill=0.2))
-    return Scene(pixels=view.pixels, shapes=shapes, caption=caption)
+        shapes.append(view.box(index, color=view.color(index), width=width, dash=extra))
+        plates.add(view.kept_label(place) + " extra" * extra, view.place(view.raw.boxes[index]), view.color(index))
+    return Scene(pixels=view.pixels, shapes=shapes + plates.shapes, caption=caption)
 
 
 def step_formula(view: Suppression, step: int, *, method: Method, iou: float, sigma: float) -> str:
@@ -162,3 +189,26 @@ def fates(view: Suppression) -> pd.DataFrame:
     overlaps = [None if keeper is None else trace.overlaps[keeper, i].item() for i, keeper in enumerate(keepers)]
     frame["IoU with the box kept"] = pd.Series(overlaps, dtype="float64")
     return frame
+
+
+def survivor_rows(view: Suppression) -> pd.DataFrame:
+    """The boxes that are left, best first, with their scores before and after."""
+    kept = view.trace.kept.tolist()
+    return _rows(view, kept, {"Raw score": view.raw.scores[kept], "Final score": view.trace.scores})
+
+
+def lowered_rows(view: Suppression, step: int) -> pd.DataFrame:
+    """The boxes that a step (1 is the first) suppresses or lowers, largest overlap first; 0 means out."""
+    lowered = view.trace.lowered(step - 1)
+    overlaps = view.trace.overlaps[view.trace.kept[step - 1], lowered]
+    order = overlaps.argsort(descending=True, stable=True)
+    before, after = view.trace.history[step - 1 : step + 1, lowered[order]].clamp(min=0)
+    columns = {"IoU with the box kept": overlaps[order], "Score before": before, "Score after": after}
+    return _rows(view, lowered[order].tolist(), columns)
+
+
+def _rows(view: Suppression, indices: list[int], columns: dict[str, Tensor]) -> pd.DataFrame:
+    frame = pd.DataFrame({"Class": [view.class_of(index) for index in indices]})
+    for name, values in columns.items():
+        frame[name] = [f"{value:.3f}" for value in values.tolist()]
+    return frame.set_index(pd.Index([f"#{index + 1}" for index in indices], name="Box"))

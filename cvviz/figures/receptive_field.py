@@ -11,12 +11,13 @@ import plotly.graph_objects as go
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torchvision.transforms.v2.functional import center_crop, resize
 
 from cvviz.figures.scene import XYXY, Box, Dot, Scene, Shape
 from cvviz.figures.theme import BLUE, GREEN, GREY, VERMILLION, colorize, new_figure
 from cvviz.ops.receptive_field import Field, Node, thresholded_span
 
-SIDE = 480  # longest side of a picture on the stage
+SIDE = 384  # longest side of a picture on the stage
 SHARP = 128  # pictures up to this wide are shown pixel by pixel
 FLOOR = 1e-9  # relative gradient at the dark end of the scale
 # The mean of ImageNet in 0..255: what zero padding looks like once a picture has been normalised.
@@ -32,9 +33,9 @@ class Heat:
     """Gradient of a unit over its field.
 
     Attributes:
-        relative: (size, size) float32, the peak 1.
-        small: (S, S) the same, S at most ``SIDE``; each cell keeps its largest value.
-        colors: (3, S, S) uint8, on a log scale from ``FLOOR`` to 1.
+        relative: (rows, columns) float32, the peak 1.
+        small: the same, at most ``SIDE`` wide; each cell keeps its largest value.
+        colors: (3, *small.shape) uint8, on a log scale from ``FLOOR`` to 1.
     """
 
     relative: Tensor
@@ -59,23 +60,31 @@ class Frame:
         """Side of the whole."""
         return self.side + 2 * self.margin
 
+    @classmethod
+    def around(cls, side: int, field: Field, units: int) -> Frame:
+        """Frame that holds the field of every unit of a map, as long as it is no wider than the input.
+
+        Taken of the last map, it keeps still while depth and unit move.
+        """
+        over = max(-field.span(0)[0], field.span(max(units - 1, 0))[1] - side, 0)
+        return cls(side, min(over, side))
+
 
 def heat(mass: Tensor) -> Heat:
-    """Gradient (size, size) as ``Heat``."""
-    relative = (mass / mass.max()).float()
-    small = relative
-    if len(relative) > SIDE:
-        small = F.adaptive_max_pool2d(relative[None, None], SIDE)[0, 0]
+    """Gradient (rows, columns) as ``Heat``."""
+    relative = small = (mass / mass.max()).float()
+    if max(mass.shape) > SIDE:
+        small = F.adaptive_max_pool2d(relative[None, None], [min(side, SIDE) for side in mass.shape])[0, 0]
     colors = colorize(small.clamp(min=FLOOR).log10(), low=float(np.log10(FLOOR)), high=0.0)
     return Heat(relative, small, colors)
 
 
-def framed(pixels: Tensor, margin: int) -> Tensor:
-    """Square picture (3, n, n) in a frame of padding, at most ``SIDE`` wide; float, 0 to 255."""
-    frame = torch.tensor(PADDING, dtype=torch.float32)[:, None, None]
-    width = pixels.shape[1] + 2 * margin
-    canvas = frame.repeat(1, width, width)  # [3, n + 2m, n + 2m]
-    canvas[:, margin : width - margin, margin : width - margin] = pixels
+def framed(pixels: Tensor, frame: Frame) -> Tensor:
+    """The middle square of a picture (3, H, W), as wide as the input, in its frame; float, at most ``SIDE`` wide."""
+    square = resize(center_crop(pixels, [min(pixels.shape[1:])]), [frame.side, frame.side], antialias=True)
+    canvas = torch.tensor(PADDING, dtype=torch.float32)[:, None, None].repeat(1, frame.width, frame.width)
+    inner = slice(frame.margin, frame.margin + frame.side)
+    canvas[:, inner, inner] = square
     return _shrunk(canvas)
 
 
@@ -84,7 +93,7 @@ def lit(canvas: Tensor, relative: Tensor, top: int, left: int, width: int) -> Te
 
     Args:
         canvas: (3, S, S) from ``framed``.
-        relative: (size, size) gradient, its peak 1.
+        relative: (rows, columns) gradient, its peak 1.
         top, left: place of the field in the frame, in pixels; it may hang over.
         width: of the frame, in pixels.
 
@@ -92,7 +101,8 @@ def lit(canvas: Tensor, relative: Tensor, top: int, left: int, width: int) -> Te
         (3, S, S) uint8.
     """
     light = torch.zeros(width, width)
-    (y1, y2), (x1, x2) = ((max(at, 0), min(at + len(relative), width)) for at in (top, left))
+    height, breadth = relative.shape
+    (y1, y2), (x1, x2) = ((max(at, 0), min(at + side, width)) for at, side in ((top, height), (left, breadth)))
     if y1 < y2 and x1 < x2:
         light[y1:y2, x1:x2] = relative[y1 - top : y2 - top, x1 - left : x2 - left]
     return (canvas * (SHADE + (1 - SHADE) * _shrunk(light[None]))).round().to(torch.uint8)
@@ -105,8 +115,21 @@ def _shrunk(pixels: Tensor) -> Tensor:
     return F.interpolate(pixels[None], size=(SIDE, SIDE), mode="area")[0]
 
 
+def laid_over(unit: tuple[int, int], units: int, side: int) -> tuple[float, float]:
+    """(row, column) in pixels where a unit lies once its map is stretched over the input, as overlays do."""
+    row, column = ((at + 0.5) * side / max(units, 1) for at in unit)
+    return row, column
+
+
 def picture_scene(
-    canvas: Tensor, frame: Frame, field: tuple[Span, Span], heat: Heat | None, threshold: float, *, caption: str
+    canvas: Tensor,
+    frame: Frame,
+    field: tuple[Span, Span],
+    heat: Heat | None,
+    *,
+    threshold: float,
+    laid: tuple[float, float],
+    caption: str,
 ) -> Scene:
     """The input in its frame, lit by the gradient of a unit, with the unit's field and what a threshold leaves of it.
 
@@ -116,7 +139,8 @@ def picture_scene(
         field: spans of the rows and of the columns of the field, in pixels of the input.
         heat: its gradient; None leaves the picture as it is.
         threshold: part of the peak that counts as seen.
-        caption: line over the picture.
+        laid: from ``laid_over``.
+        caption: what the unit is; the size of its field follows.
     """
     scale = canvas.shape[-1] / frame.width
 
@@ -129,27 +153,40 @@ def picture_scene(
         shapes.append(Box(xyxy=box((0, frame.side), (0, frame.side)), color=GREY, dash=True, tip="edge of the input"))
     rows, columns = field
     tip = f"rows {rows[0]} to {rows[1] - 1}, columns {columns[0]} to {columns[1] - 1}"
-    shapes.append(Box(xyxy=box(rows, columns), color=BLUE, label=f"field {rows[1] - rows[0]} px", tip=tip))
+    size = extent(rows, columns)
+    shapes.append(Box(xyxy=box(rows, columns), color=BLUE, label=f"field {size}", tip=tip))
     pixels = canvas.round().to(torch.uint8)
     if heat:
         pixels = lit(canvas, heat.relative, rows[0] + frame.margin, columns[0] + frame.margin, frame.width)
         seen = [(at + first, at + end) for (at, _), (first, end) in zip(field, heat.seen(threshold), strict=True)]
         shapes.append(Box(xyxy=box(seen[0], seen[1]), color=VERMILLION, dash=True))
-    x, y = ((sum(span) / 2 + frame.margin) * scale for span in (columns, rows))
-    shapes.append(Dot(x=x, y=y, color=VERMILLION, radius=3, tip="centre of the field"))
-    return Scene(pixels=pixels, shapes=shapes, caption=caption, exact=canvas.shape[-1] <= SHARP, max_width=SIDE)
+    centre = (sum(rows) / 2, sum(columns) / 2)
+    for (row, column), color, radius, told in (
+        (laid, GREEN, 5, "the unit, were its map stretched over the input"),
+        (centre, VERMILLION, 3, "centre of its field"),
+    ):
+        x, y = ((at + frame.margin) * scale for at in (column, row))
+        shapes.append(Dot(x=x, y=y, color=color, radius=radius, tip=told))
+    return Scene(
+        pixels=pixels, shapes=shapes, caption=f"{caption} sees {size}", exact=canvas.shape[-1] <= SHARP, max_width=SIDE
+    )
 
 
 def gradient_scene(heat: Heat, threshold: float) -> Scene:
     """The gradient over the field, on a log scale, pale where it is below a part of the peak."""
-    side, size = len(heat.small), len(heat.relative)
+    scale = heat.small.shape[0] / heat.relative.shape[0]
     rows, columns = heat.seen(threshold)
-    x1, y1, x2, y2 = (at * side / size for at in _corners(rows, columns))
-    height = rows[1] - rows[0]
-    shapes = [Box(xyxy=(x1, y1, x2, y2), color=VERMILLION, dash=True, label=f"{height} px")]
+    x1, y1, x2, y2 = (at * scale for at in _corners(rows, columns))
+    shapes = [Box(xyxy=(x1, y1, x2, y2), color=VERMILLION, dash=True, label=extent(rows, columns))]
     pixels = torch.where(heat.small >= threshold, heat.colors, torch.full_like(heat.colors, PALE))
-    words = f"Its gradient, log scale, pale below {threshold:.3g} of the peak: {height} of {size} rows"
-    return Scene(pixels=pixels, shapes=shapes, caption=words, exact=side <= SHARP, max_width=SIDE)
+    words = f"Its gradient, log scale, pale below {threshold:.3g} of the peak: {rows[1] - rows[0]} rows left"
+    return Scene(pixels=pixels, shapes=shapes, caption=words, exact=max(pixels.shape) <= SHARP, max_width=SIDE)
+
+
+def extent(rows: Span, columns: Span) -> str:
+    """Size of a field in words."""
+    height, width = rows[1] - rows[0], columns[1] - columns[0]
+    return f"{height} × {width} px"
 
 
 def _corners(rows: Span, columns: Span) -> tuple[int, int, int, int]:
@@ -194,7 +231,7 @@ def recursion(nodes: Sequence[Node], fields: Sequence[Field], index: int) -> str
         branches = r" \cup ".join(f"[{low}, {high})" for low, high in (field.span(0) for field in read))
         lines = [rf"\text{{unit 0}} &: {branches} = [{first}, {end})", f"r &= {end} - ({first}) = {after.size}"]
     elif len(after.spans) > 1:
-        lines = [rf"\text{{unit 0}} &: [{first}, {end}), \quad r = {end} - ({first}) = {after.size}", f"j &= {after.jump}"]
+        lines = [rf"r &= {end} - ({first}) = {after.size} \quad \text{{(unit 0)}}", f"j &= {after.jump}"]
     else:
         k, s, p, d = layer.kernel_size, layer.stride, layer.padding, layer.dilation
         size, jump, reach = read[0].size, read[0].jump, layer.extent - 1

@@ -4,12 +4,13 @@ import streamlit as st
 
 from cvviz import ui
 from cvviz.concepts.losses.classification_losses import CONCEPT, TITLES, Params, Result
+from cvviz.figures.classification_losses import BINARY
 
 
 def view(params: Params, result: Result) -> None:
     """Numbers of the example, and the balance of a detector's loss where the focal loss is shown."""
     losses, slopes = result.example.tolist()
-    plain = {name: -result.logs[2 if name in ("bce", "focal", "prob") else 0].item() for name in params.losses}
+    plain = {name: -result.logs[2 if name in BINARY else 0].item() for name in params.losses}
     st.table(
         {
             "Loss": [TITLES[name] for name in params.losses],

@@ -1,0 +1,1 @@
+"""`python -m tests.benchmarks`: how the app feels, beside a bare Streamlit page measured in the same run."""

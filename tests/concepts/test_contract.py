@@ -48,7 +48,7 @@ def assert_alike(actual, expected):
         assert largest_difference(actual.double(), expected.double()) == 0
 
 
-@pytest.mark.parametrize(("slug", "params"), all_cases())
+@pytest.mark.parametrize(("slug", "params"), list(all_cases()))
 class TestEveryCase:
     def test_numbers_stage_and_words(self, slug, params):
         concept = load(slug)
@@ -74,7 +74,7 @@ class TestEveryCase:
         assert len(table.columns) > 0
 
 
-@pytest.mark.parametrize(("slug", "params"), all_cases())
+@pytest.mark.parametrize(("slug", "params"), list(all_cases()))
 def test_code_on_the_screen_gives_the_number_on_the_screen(slug, params):
     concept = load(slug)
     if concept.reference is None:
@@ -113,7 +113,7 @@ def test_compute_is_seeded_and_leaves_the_global_generator_alone(slug):
             assert_alike(concept.checked(first), concept.checked(second))
 
 
-@pytest.mark.parametrize(("slug", "params"), all_cases())
+@pytest.mark.parametrize(("slug", "params"), list(all_cases()))
 def test_link_brings_back_the_view(slug, params):
     shareable = {name for name, control in controls_of(type(params)).items() if control.in_url}
     back, notes = from_query(type(params)(), to_query(params))
@@ -168,7 +168,7 @@ def claim_cases():
             yield pytest.param(item, claim, id=f"{item.slug}-{claim.text[:40]}")
 
 
-@pytest.mark.parametrize(("item", "claim"), claim_cases())
+@pytest.mark.parametrize(("item", "claim"), list(claim_cases()))
 def test_claim_is_borne_out_by_its_measurement(item: Entry, claim):
     assert claim.verdict in VERDICTS
     evidence = claim.check()

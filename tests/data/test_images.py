@@ -21,10 +21,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFile
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-import image_corpus as corpus
-
 from cvviz.data import images
 from cvviz.data.images import (
     MAX_BYTES,
@@ -37,6 +33,7 @@ from cvviz.data.images import (
     sample,
     sample_names,
 )
+from tests.data import image_corpus as corpus
 
 ROOT = Path(__file__).parents[2]
 PNG = corpus.saved(corpus.quadrants(), "PNG")

@@ -35,7 +35,7 @@ def serve(script: Path, log: Path, *, cwd: Path = ROOT, plain: bool = False) -> 
     port = free_port()
     command = [sys.executable, "-m", "streamlit", "run", str(script)]
     if plain:
-        command = [sys.executable, "-c", PLAIN_LAUNCHER, str(script)]
+        command = [sys.executable, "-c", PLAIN_LAUNCHER, str(script), str(port)]
     options = {"STREAMLIT_SERVER_PORT": str(port), "STREAMLIT_SERVER_ADDRESS": "127.0.0.1"}
     options |= {"STREAMLIT_SERVER_HEADLESS": "true", "STREAMLIT_SERVER_FILE_WATCHER_TYPE": "none"}
     with log.open("w") as output:
@@ -57,10 +57,10 @@ def serve(script: Path, log: Path, *, cwd: Path = ROOT, plain: bool = False) -> 
 # What a platform does that calls Streamlit's bootstrap itself.
 PLAIN_LAUNCHER = """
 import sys
-from streamlit import config
 from streamlit.web import bootstrap
-bootstrap.load_config_options({})
-bootstrap.run(sys.argv[1], False, [], {})
+options = {"server_port": int(sys.argv[2]), "server_address": "127.0.0.1", "server_headless": True}
+bootstrap.load_config_options(options)
+bootstrap.run(sys.argv[1], False, [], options)
 """
 
 

@@ -21,7 +21,7 @@ def place(page):
     return [float(body.get_attribute(name)) for name in ("x", "y", "width", "height")]
 
 
-@pytest.mark.parametrize(("slug", "field"), with_boxes())
+@pytest.mark.parametrize(("slug", "field"), list(with_boxes()))
 class TestBoxes:
     def test_mouse_moves_and_a_corner_resizes(self, page, app, slug, field):
         open_concept(page, f"{app.url}/{slug}")

@@ -10,7 +10,6 @@ from typing import Annotated, Any
 import torch
 import torchvision
 from torch import Tensor, nn
-from torchvision.transforms.v2.functional import center_crop, resize
 
 from cvviz.concept import Claim, Concept, Evidence, Preset
 from cvviz.controls import Choice, Image, LayerStack, Slider
@@ -19,7 +18,6 @@ from cvviz.figures import receptive_field as drawing
 from cvviz.figures.scene import Scene
 from cvviz.ops import receptive_field as rf
 from cvviz.ops.module_receptive_field import trace
-from cvviz.ops.receptive_field import Field, Layer, Node
 
 NETWORKS = {
     "own": "Your own stack",
@@ -32,6 +30,7 @@ NETWORKS = {
 }
 MEASURED = 1024  # largest field and jump, in pixels, whose gradient is computed
 CHECKED = 8  # steps of a network that the reference measures
+Known = tuple[tuple[rf.Node, ...], tuple[rf.Field, ...], tuple[int, ...]]
 STACK_HELP = "k is the kernel, s the stride, p the padding, d the dilation, as in k3s2p1d1; psame keeps the size."
 
 
@@ -41,8 +40,8 @@ class Params:
 
     net: Annotated[str, Choice("Network", options=NETWORKS)] = "resnet18"
     layers: Annotated[
-        tuple[Layer, ...], LayerStack("Layers, input first", help=STACK_HELP, when=lambda p: p.net == "own")
-    ] = (Layer(3, 1, 1),) * 3
+        tuple[rf.Layer, ...], LayerStack("Layers, input first", help=STACK_HELP, when=lambda p: p.net == "own")
+    ] = (rf.Layer(3, 1, 1),) * 3
     depth: Annotated[int, Slider("Depth", 1, 100, 1, unit="%", help="Part of the steps behind the unit.")] = 100
     row: Annotated[int, Slider("Row of the unit", 0, 100, 1, unit="%")] = 50
     col: Annotated[int, Slider("Column of the unit", 0, 100, 1, unit="%")] = 50
@@ -65,13 +64,18 @@ class Result:
         heat: its gradient in colours; None if the field is larger than ``MEASURED``.
     """
 
-    nodes: tuple[Node, ...]
-    fields: tuple[Field, ...]
+    nodes: tuple[rf.Node, ...]
+    fields: tuple[rf.Field, ...]
     effective: tuple[int, ...]
     sizes: tuple[int, ...]
     index: int
     unit: tuple[int, int]
     heat: drawing.Heat | None
+
+    @property
+    def spans(self) -> tuple[drawing.Span, drawing.Span]:
+        """Rows and columns of the unit's field, in input pixels; they may lie in the padding."""
+        return self.fields[self.index].span(self.unit[0]), self.fields[self.index].span(self.unit[1])
 
 
 def unet() -> nn.Module:
@@ -110,14 +114,15 @@ def build(net: str, layers: list[tuple[int, int, int, int]]) -> nn.Module:
 
 def one_column(module: nn.Module) -> nn.Module:
     """Linear twin with one channel and one column: where kernels are square, rows reach as far as in the original."""
+    twin: nn.Module
     for name, part in module.named_children():
-        twin: nn.Module
-        if isinstance(part, (nn.Conv2d, nn.ConvTranspose2d)):
-            lazy: Any = nn.LazyConv1d if isinstance(part, nn.Conv2d) else nn.LazyConvTranspose1d
-            k, s, p, d = (value[0] for value in (part.kernel_size, part.stride, part.padding, part.dilation))
-            twin = lazy(1, k, stride=s, padding=p, dilation=d, bias=False, dtype=torch.float64)
+        if isinstance(part, nn.Conv2d):
+            window = {key: getattr(part, key)[0] for key in ("kernel_size", "stride", "padding", "dilation")}
+            twin = nn.LazyConv1d(1, **window, bias=False, dtype=torch.float64)
         elif isinstance(part, nn.MaxPool2d):
             twin = nn.AvgPool1d(**{key: getattr(part, key) for key in ("kernel_size", "stride", "padding")})
+        elif isinstance(part, nn.ConvTranspose2d):  # its kernel is as wide as its stride: at equal weights it repeats
+            twin = nn.Upsample(scale_factor=part.stride[0])
         elif isinstance(part, (nn.BatchNorm2d, nn.ReLU, nn.ReLU6, nn.Dropout, nn.AdaptiveAvgPool2d, nn.Linear)):
             twin = nn.Identity()
         else:
@@ -151,23 +156,25 @@ def measure(model: nn.Module, modules: list[str], period: int, side: int) -> Ten
 
 def reference(net: str, layers: list[tuple[int, int, int, int]], modules: list[str], period: int, side: int) -> Tensor:
     """The rows of the input from which units in the middle of the maps receive gradient."""
-    return measure(build(net, layers), modules, period, side)
+    needed = layers[: int(modules[-1]) + 1] if net == "own" else layers
+    return measure(build(net, needed), modules, period, side)
 
 
 @lru_cache(maxsize=16)
-def network(net: str, layers: tuple[Layer, ...]) -> tuple[tuple[Node, ...], tuple[Field, ...], tuple[int, ...]]:
+def network(net: str, layers: tuple[rf.Layer, ...]) -> Known:
     """Steps of a network, their fields, and the rows that hold 95 % of each one's gradient."""
     nodes = rf.chain(layers) if net == "own" else trace(build(net, []))
     fields = rf.node_fields(nodes)
-    held = [
-        rf.effective_size(rf.gradient_mass(nodes, node=i, unit=(0,))) if field.size <= MEASURED else 0
-        for i, field in enumerate(fields)
-    ]
-    return tuple(nodes), tuple(fields), tuple(held)
+    small = {i: rf.gradient_mass(nodes, node=i, unit=(0,)) for i, field in enumerate(fields) if field.size <= MEASURED}
+    return (
+        tuple(nodes),
+        tuple(fields),
+        tuple(rf.effective_size(small[i]) if i in small else 0 for i in range(len(nodes))),
+    )
 
 
 @lru_cache(maxsize=8)
-def heat_of(net: str, layers: tuple[Layer, ...], index: int, unit: tuple[int, int]) -> drawing.Heat:
+def heat_of(net: str, layers: tuple[rf.Layer, ...], index: int, unit: tuple[int, int]) -> drawing.Heat:
     """Gradient of a unit."""
     return drawing.heat(rf.gradient_mass(network(net, layers)[0], node=index, unit=unit))
 
@@ -176,18 +183,16 @@ def compute(params: Params) -> Result:
     """Field and gradient of the chosen unit."""
     layers = params.layers if params.net == "own" else ()
     nodes, fields, effective = network(params.net, layers)
+    sizes = tuple(rf.node_sizes(nodes, params.px))
     index = max(1, round(params.depth / 100 * (len(nodes) - 1)))
-    field, sizes = fields[index], rf.node_sizes(nodes, params.px)
-    last = max(sizes[index] - 1, 0)
-    unit = (round(params.row / 100 * last), round(params.col / 100 * last))
-    heat = None
-    if field.size <= MEASURED:
-        phases = len(field.spans)
-        heat = heat_of(params.net, layers, index, (unit[0] % phases, unit[1] % phases))
-    return Result(nodes, fields, effective, tuple(sizes), index, unit, heat)
+    last, phases = max(sizes[index] - 1, 0), len(fields[index].spans)
+    row, column = round(params.row / 100 * last), round(params.col / 100 * last)
+    small = fields[index].size <= MEASURED
+    heat = heat_of(params.net, layers, index, (row % phases, column % phases)) if small else None
+    return Result(nodes, fields, effective, sizes, index, (row, column), heat)
 
 
-def checked_steps(result: Result) -> list[tuple[int, Node, Field]]:
+def checked_steps(result: Result) -> list[tuple[int, rf.Node, rf.Field]]:
     """Up to ``CHECKED`` steps, evenly spaced and the last among them, that the reference can measure."""
     steps = zip(range(len(result.nodes)), result.nodes, result.fields, strict=True)
     fit = [step for step in steps if max(step[2].size, step[2].jump) <= MEASURED]
@@ -199,43 +204,42 @@ def inputs(_: Params, result: Result) -> dict[str, Any]:
     """Where the reference measures, and an image large enough for it."""
     __, nodes, fields = zip(*checked_steps(result), strict=True)
     period = max(len(field.spans) for field in fields)
+    side = max(field.size for field in fields) + (2 * period + 4) * max(field.jump for field in fields)
     return {
         # A sum is the last thing that its block does.
         "modules": [node.name.rpartition(".")[0] if node.kind == "sum" else node.name for node in nodes],
         "period": period,
-        "side": max(field.size for field in fields) + (2 * period + 4) * max(field.jump for field in fields),
+        "side": side + -side % period,
     }
 
 
 def checked(result: Result) -> Tensor:
-    """Size, jump and start at the checked steps, then the gradient of the last by row."""
+    """Size of unit 0, jump and start at the checked steps, then the gradient of the last by row."""
     steps = checked_steps(result)
-    geometry = [(field.size, field.jump, field.start) for _, _, field in steps]
+    geometry = [(field.spans[0][1] - field.spans[0][0], field.jump, field.start) for _, _, field in steps]
     profile = rf.gradient_mass(result.nodes, node=steps[-1][0], unit=(0,))
     return torch.cat([torch.tensor(geometry, dtype=torch.float64).flatten(), profile])
 
 
 @per_picture
-def canvas(picture: Picture, side: int, margin: int) -> Tensor:
-    """The middle of the picture as the network's square input, in a frame of padding."""
-    short = min(picture.pixels.shape[1:])
-    return drawing.framed(resize(center_crop(picture.pixels, [short]), [side, side], antialias=True), margin)
+def canvas(picture: Picture, frame: drawing.Frame) -> Tensor:
+    """The picture as the network's input, in its frame of padding."""
+    return drawing.framed(picture.pixels, frame)
 
 
 def stage(params: Params, result: Result) -> tuple[Scene, ...]:
     """The picture lit by the gradient, and the gradient itself."""
-    # The frame holds the field of every unit of the last map, so that it keeps still while depth and unit move.
-    widest, last = result.fields[-1], max(result.sizes[-1] - 1, 0)
-    margin = min(max(-widest.span(0)[0], widest.span(last)[1] - params.px, 0), params.px)
-    field, side = result.fields[result.index], result.sizes[result.index]
+    frame = drawing.Frame.around(params.px, result.fields[-1], result.sizes[-1])
+    side, name = result.sizes[result.index], result.nodes[result.index].name
     unit = f"Unit {result.unit} of {side} × {side}" if side else f"Nothing fits into {params.px} px: unit (0, 0)"
     picture = drawing.picture_scene(
-        canvas(params.image, params.px, margin),
-        drawing.Frame(params.px, margin),
-        (field.span(result.unit[0]), field.span(result.unit[1])),
+        canvas(params.image, frame),
+        frame,
+        result.spans,
         result.heat,
-        params.cut,
-        caption=f"{unit} after {result.nodes[result.index].name}: field {field.size} px",
+        threshold=params.cut,
+        laid=drawing.laid_over(result.unit, side, params.px),
+        caption=f"{unit} after {name}",
     )
     return (picture, drawing.gradient_scene(result.heat, params.cut)) if result.heat else (picture,)
 
@@ -245,8 +249,8 @@ def describe(params: Params, result: Result) -> str:
     field, side = result.fields[result.index], result.sizes[result.index]
     on_picture = field.inside(result.unit[0], params.px) * field.inside(result.unit[1], params.px)
     words = (
-        f"{NETWORKS[params.net]}, step {result.index} of {len(result.nodes) - 1}: unit {result.unit} of {side} × {side} "
-        f"depends on {field.size} × {field.size} input pixels, {on_picture:.0%} of them on the picture."
+        f"{NETWORKS[params.net]}, step {result.index} of {len(result.nodes) - 1}: unit {result.unit} of {side} × {side} has "
+        f"a field of {drawing.extent(*result.spans)}, {on_picture:.0%} of it on the picture."
     )
     if result.heat is None:
         return f"{words} Its gradient is not measured: the field is larger than {MEASURED} pixels."
@@ -254,22 +258,15 @@ def describe(params: Params, result: Result) -> str:
     return f"{words} {end - first} rows reach {params.cut:.3g} of the largest gradient; {held} rows hold 95 % of it."
 
 
-def _size(model: nn.Module, module: str, side: int) -> int:
-    return int(measure(model, [module], 1, side)[0])
-
-
 def _random_stacks() -> Evidence:
     draw, count, right, printed = Random(0), 60, 0, 0
     for _ in range(count):
         layers = [(draw.randint(1, 7), draw.randint(1, 2), 0, draw.randint(1, 3)) for _ in range(draw.randint(2, 5))]
-        field = rf.receptive_field([Layer(*layer) for layer in layers])[-1]
-        size = jump = 1
-        for k, s, _, _ in layers:
-            size, jump = size + (k - 1) * jump, jump * s
-        measured = _size(build("own", layers), str(len(layers) - 1), field.size + 6 * jump)
-        right, printed = right + (measured == field.size), printed + (measured == size)
-    words = f"Of {count} random dilated stacks autograd's extent is that with k_eff in {right}, and with f_k in {printed}."
-    return Evidence(right == count > printed, words)
+        field = rf.receptive_field([rf.Layer(*layer) for layer in layers])[-1]
+        undilated = rf.receptive_field([rf.Layer(k, s) for k, s, _, _ in layers])[-1]
+        size = reference("own", layers, [str(len(layers) - 1)], 1, field.size + 6 * field.jump)[0]
+        right, printed = right + int(size == field.size), printed + int(size == undilated.size)
+    return Evidence(right == count > printed, f"{count} random stacks: k_eff is right in {right}, f_k in {printed}.")
 
 
 def _gradient_share() -> Evidence:
@@ -293,19 +290,18 @@ def _centres() -> Evidence:
 
 
 def _pyramid() -> Evidence:
-    found = [_size(build("own", [(3, 1, 1, 1)] * maps), str(maps - 1), 30) for maps in (1, 2, 3)]
+    found = [int(reference("own", [(3, 1, 1, 1)] * maps, [str(maps - 1)], 1, 30)[0]) for maps in (1, 2, 3)]
     return Evidence(found == [3, 5, 7], f"One output unit reads {found} units of the maps 1, 2 and 3 layers before it.")
 
 
 def _thresholds() -> Evidence:
     def read(name: str, threshold: float) -> int:
-        mass = rf.gradient_mass(trace(build(name, [])), unit=(0,))
-        first, end = rf.thresholded_span(mass, threshold=threshold)
+        first, end = rf.thresholded_span(rf.gradient_mass(network(name, ())[0], unit=(0,)), threshold=threshold)
         return end - first
 
     resnet = [read("resnet18", threshold) for threshold in (0, 1e-6, 1e-4, 1e-3)]
     support, thinned = ([read(name, at) for name in ("vgg16", "vgg19")] for at in (0, 0.08))
-    words = f"ResNet-18 at 0, 1e-6, 1e-4, 1e-3 of the peak: {resnet} rows. VGG-16, VGG-19: {support} at 0, {thinned} at 0.08."
+    words = f"ResNet-18 at 0, 1e-6, 1e-4, 1e-3 of the peak: {resnet}; VGG-16 and VGG-19: {support}, at 0.08 {thinned}."
     return Evidence(support == [212, 268] and thinned[0] < thinned[1], words)
 
 
@@ -314,8 +310,8 @@ def _resnet_strides() -> Evidence:
     for name in ("layer2.0", "layer3.0", "layer4.0"):
         block: Any = published.get_submodule(name)
         block.conv1.stride, block.conv2.stride = (2, 2), (1, 1)
-    found = _size(build("resnet50", []), "layer4", 700), _size(published, "layer4", 700)
-    return Evidence(found == (427, 483), f"By autograd {found[0]} px with torchvision's strides, {found[1]} as published.")
+    found = [int(measure(model, ["layer4"], 1, 700)[0]) for model in (build("resnet50", []), published)]
+    return Evidence(found == [427, 483], f"By autograd {found[0]} px with torchvision's strides, else {found[1]}.")
 
 
 CONCEPT = Concept(
@@ -329,28 +325,27 @@ CONCEPT = Concept(
     inputs=inputs,
     checked=checked,
     against="torch.autograd",
-    tolerance=1e-9,
     presets={
         "Larger than the picture": Preset(
             Params(), "ResNet-18 could see 435 px, more than its input has; its gradient stays in the middle."
         ),
         "Three 3 × 3 make a 7 × 7": Preset(
-            Params(net="own", px=32, cut=1e-12), "Drag the depth: 3, 5, 7. One path leads to a corner, many to the centre."
+            Params(net="own", px=32, cut=1e-12), "Drag the depth: 3, 5, 7. A corner has one path, the centre many."
         ),
         "VGG-16": Preset(Params(net="vgg16"), "Drag the depth: each pooling doubles the jump, and with it the growth."),
         "Two tools, two numbers": Preset(
             Params(cut=1e-3), "A tool that calls small gradients zero reads less than the 435 px.", failure=True
         ),
         "A corner unit": Preset(
-            Params(net="resnet50", row=0, col=0), "Three quarters of the field of a corner unit are padding.", failure=True
+            Params(net="resnet50", row=0, col=0), "Three quarters of what a corner unit sees is padding.", failure=True
         ),
         "Gridding": Preset(
-            Params(net="own", px=32, layers=(Layer(3, 1, 2, 2),) * 3, cut=1e-12),
+            Params(net="own", px=32, layers=(rf.Layer(3, 1, 2, 2),) * 3, cut=1e-12),
             "The extent is 13, but only 7 × 7 of the 13 × 13 pixels are read.",
             failure=True,
         ),
         "Padding forgotten": Preset(
-            Params(net="own", px=32, layers=(Layer(3),) * 6, row=0, col=0),
+            Params(net="own", px=32, layers=(rf.Layer(3),) * 6, row=0, col=0),
             "Without padding the map shrinks to 20 × 20, and unit 0 is centred at 6.5 px, not at 0.5.",
             failure=True,
         ),

@@ -1,0 +1,37 @@
+"""Non-maximum suppression: how many boxes are left, and which ones the step shown affects."""
+
+import streamlit as st
+
+from cvviz import ui
+from cvviz.concepts.detection.nms import CONCEPT, Params, Result, boxes_of
+from cvviz.figures.nms import lowered_rows, survivor_rows
+
+MOST_ROWS = 6
+
+
+def view(params: Params, result: Result) -> None:
+    for note in result.notes:
+        st.caption(note)
+    boxes, step = result.view, result.step
+    counts = {
+        "Raw boxes": len(boxes.raw.scores),
+        "In the race": int(boxes.competing.sum()),
+        "Survivors": len(boxes.trace.kept),
+    }
+    if result.outcome:
+        counts |= {"Objects found": len(result.outcome.found), "Missed": len(result.outcome.missed)}
+        counts |= {"Boxes too many": len(result.outcome.extra)}
+    for column, (label, count) in zip(st.columns(len(counts)), counts.items(), strict=True):
+        column.metric(label, count)
+    if result.done or step == 0:
+        title, rows = "left, best first", survivor_rows(boxes)
+    else:
+        verb = "suppresses" if params.method == "hard" else "lowers"
+        title, rows = f"that step {step} {verb}, largest overlap first", lowered_rows(boxes, step)
+    if len(rows):
+        shown = f"{MOST_ROWS} of {len(rows)} boxes" if len(rows) > MOST_ROWS else boxes_of(len(rows))
+        st.caption(f"{shown} {title}")
+        st.table(rows.head(MOST_ROWS))
+
+
+ui.explorer(CONCEPT, view)
