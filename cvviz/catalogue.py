@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import frontmatter
 
 if TYPE_CHECKING:
-    from cvviz.concept import Concept
+    from cvviz.concept import Claim, Concept
 
 CONCEPTS = Path(__file__).parent / "concepts"
 # Folder -> title, in the order of the navigation.
@@ -86,6 +86,13 @@ class Entry:
         """The concept itself. Imports torch."""
         concept: Concept[Any, Any] = import_module(self.module).CONCEPT
         return concept
+
+    def claims(self) -> tuple[Claim, ...]:
+        """The judged sentences, from ``<slug>_claims.py`` beside the concept; none without it. Imports torch."""
+        if not (CONCEPTS / self.section / f"{self.slug.replace('-', '_')}_claims.py").exists():
+            return tuple(self.load().claims)
+        claims: tuple[Claim, ...] = import_module(f"{self.module}_claims").CLAIMS
+        return claims
 
 
 @lru_cache(maxsize=1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from inspect import signature
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
@@ -107,7 +107,6 @@ class Concept(Generic[P, R]):
         against: name of the independent library, for the badge.
         tolerance: largest absolute difference that counts as equal.
         kind: what the numbers are where there is no reference.
-        claims: sentences judged by measurements.
     """
 
     params: type[P]
@@ -123,7 +122,7 @@ class Concept(Generic[P, R]):
     against: str = "torch"
     tolerance: float = 1e-6
     kind: Literal["computed", "simulated", "illustrative"] = "computed"
-    claims: Sequence[Claim] = field(default=())
+    claims: Sequence[Claim] = ()  # moves to <slug>_claims.py
 
     @property
     def slug(self) -> str:

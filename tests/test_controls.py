@@ -47,18 +47,21 @@ def round_trip(control, value):
 
 
 class TestSlider:
+    @settings(deadline=None)
     @given(st.integers(2, 10))
     def test_whole_numbers_stay_whole(self, value):
         restored = round_trip(CONTROLS["int"], value)
         assert restored == value
         assert isinstance(restored, int)
 
+    @settings(deadline=None)
     @given(st.integers(0, 50))
     def test_every_position_comes_back(self, position):
         restored = round_trip(CONTROLS["float"], position * 0.1)
         assert restored == pytest.approx(position * 0.1, rel=1e-5)
         assert isinstance(restored, float)
 
+    @settings(deadline=None)
     @given(st.floats(1e-4, 1))
     def test_small_numbers_keep_their_digits_on_a_log_scale(self, value):
         assert round_trip(CONTROLS["log"], value) == pytest.approx(value, rel=1e-5)
@@ -95,6 +98,7 @@ class TestChoices:
         assert CONTROLS["choice"].titles["chart"] == "As a chart"
         assert CONTROLS["many"].titles == {"cat": "cat", "dog": "dog", "bird": "bird"}
 
+    @settings(deadline=None)
     @given(st.sets(st.sampled_from(["cat", "dog", "bird"]), min_size=1))
     def test_many(self, chosen):
         value = tuple(name for name in ("cat", "dog", "bird") if name in chosen)
@@ -113,6 +117,7 @@ class TestChoices:
 
 
 class TestInts:
+    @settings(deadline=None)
     @given(st.lists(st.integers(-2, 16), min_size=1, max_size=3).map(tuple))
     def test_round_trip(self, value):
         assert round_trip(CONTROLS["ints"], value) == value
@@ -123,6 +128,7 @@ class TestInts:
 
 
 class TestLayerStack:
+    @settings(deadline=None)
     @given(
         st.lists(
             st.builds(Layer, st.integers(1, 15), st.integers(1, 8), st.integers(0, 32), st.integers(1, 32)),
@@ -151,6 +157,7 @@ class TestLayerStack:
     def test_shorthand(self, text, value):
         assert CONTROLS["layers"].decode(text) == value
 
+    @settings(deadline=None)
     @given(st.sampled_from(range(1, 16, 2)), st.integers(1, 32))
     def test_psame_keeps_the_size_and_travels_in_a_link(self, kernel_size, dilation):
         (layer,) = value = CONTROLS["layers"].decode(f"{kernel_size}psamed{dilation}")
@@ -174,6 +181,7 @@ def boxes(draw, width=100, height=80):
 
 
 class TestBoxes:
+    @settings(deadline=None)
     @given(st.tuples(boxes(), boxes()))
     def test_round_trip(self, value):
         assert round_trip(CONTROLS["boxes"], value) == value
@@ -258,8 +266,8 @@ class TestRefusals:
         assert word[:40] not in str(refusal.value)
 
     @EVERY
+    @settings(max_examples=200, deadline=None)
     @given(text=TEXTS)
-    @settings(max_examples=200)
     def test_any_text_is_read_or_refused_with_a_sentence(self, control, text):
         try:
             control.decode(text)
@@ -286,6 +294,7 @@ def test_limits_reach_both_ends():
     assert CONTROLS["many"].limits(()) == (("cat",), ("dog",), ("bird",), ("cat", "dog", "bird"))
 
 
+@settings(deadline=None)
 @given(st.text(max_size=100))
 def test_shorten(text):
     short = shorten(text)

@@ -1,10 +1,11 @@
-"""A concept whose numbers can be checked by hand, and references of every shape, for tests of what all concepts share.
+"""A concept whose numbers can be checked by hand, and other references for it, for tests of what all concepts share.
 
-They lie in a file of their own because the code panel copies the source of functions. Only ``reference`` and
-``weighted`` belong to numbers that are right.
+They lie in a file because the code panel copies the source of functions. A script calls ``reference`` by this name, so
+that a reference of another shape is made by a function.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Annotated
 
@@ -14,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch import arange as count_up
 
-from cvviz.concept import Claim, Concept, Evidence, Preset
+from cvviz.concept import Concept, Preset
 from cvviz.controls import Choice, File, Image, LayerStack, Slider, Toggle
 from cvviz.data.images import Picture, sample
 from cvviz.figures.scene import Scene
@@ -74,38 +75,50 @@ def whole(count: float) -> int:
     return math.ceil(count)
 
 
-def weighted(weights: list[float], gain: float) -> Tensor:
-    """Starts from values computed on the way."""
-    return torch.tensor(weights, dtype=torch.float64) * gain
+def of_weights() -> Callable[..., Tensor]:
+    """A reference that starts from values computed on the way."""
+
+    def reference(weights: list[float], gain: float) -> Tensor:
+        return torch.tensor(weights, dtype=torch.float64) * gain
+
+    return reference
 
 
-def brightness(picture: Tensor) -> Tensor:
-    """Mean of each colour of a picture."""
-    return picture.double().mean(dim=(1, 2))
+def of_picture() -> Callable[..., Tensor]:
+    """A reference that takes a picture: the mean of each of its colours."""
+
+    def reference(picture: Tensor) -> Tensor:
+        return picture.double().mean(dim=(1, 2))
+
+    return reference
 
 
-def halved(count: int) -> Tensor:
-    """Calls itself."""
-    return torch.zeros(1, dtype=torch.float64) if count == 0 else halved(count // 2) + 1
+def of_nothing() -> Callable[..., Tensor]:
+    """A reference without arguments."""
+
+    def reference() -> Tensor:
+        return torch.ones(2, dtype=torch.float64)
+
+    return reference
 
 
-def constant() -> Tensor:
-    """Takes nothing."""
-    return torch.ones(2, dtype=torch.float64)
+def halvings(count: int) -> int:
+    """How often ``count`` can be halved until nothing is left. Calls itself."""
+    return halvings(count // 2) + 1 if count else 0
 
 
 def too_large(gain: float, count: int) -> Tensor:
-    """Off by a half everywhere."""
+    """A reference that is off by a half everywhere."""
     return torch.arange(count, dtype=torch.float64) * gain + 0.5
 
 
 def broken(gain: float) -> Tensor:
-    """Cannot be run."""
+    """A reference that cannot be run."""
     raise RuntimeError("no such operator")
 
 
 def weights_on_the_way(params: Params, result: Result) -> dict[str, list[float]]:
-    """What ``weighted`` starts from."""
+    """What ``of_weights`` starts from."""
     return {"weights": (result.values / params.gain).tolist()}
 
 
@@ -121,6 +134,5 @@ CONCEPT = Concept(
         "Plain": Preset(Params(), "Look at the slope."),
         "Steep": Preset(Params(gain=5.0), "Look at the end.", failure=True),
     },
-    claims=(Claim("A ramp is flat.", "wrong", "It rises.", lambda: Evidence(True, "by 2"), "Plain"),),
 )
-FROM_INPUTS = replace(CONCEPT, reference=weighted, inputs=weights_on_the_way)
+FROM_INPUTS = replace(CONCEPT, reference=of_weights(), inputs=weights_on_the_way)

@@ -36,7 +36,7 @@ LOOKS = {
     "others": Look("Smoothed, ε/(C − 1)", GREEN, "9px,3px", r"\text{LS}'", r"-q' \ln p - (1 - q') \ln p_0"),
     "kl": Look("KL to smoothed, ε/C", PURPLE, "9px,3px", r"\text{KL}", r"\text{LS} - H(q)"),
     "prob": Look("BCE on probabilities", VERMILLION, "dot", r"\text{BCE}_{32}", r"-\max(\ln \hat p_t, -100)"),
-    "twice": Look("Softmax twice", GREY, "dash", r"\text{CE}\circ\text{softmax}", r"\ln(e^p + (C - 1) e^{p_0}) - p"),
+    "twice": Look("Softmax twice", GREY, "dash", r"\text{CE}_2", r"\ln(e^p + (C - 1) e^{p_0}) - p"),
 }
 BINARY = frozenset({"bce", "focal", "prob"})  # of a sigmoid; the rest are of a softmax
 
@@ -165,14 +165,14 @@ def formula_text(losses: Sequence[str], values: Tensor, logs: Tensor, settings: 
     for name, loss, slope in zip(losses, *values.tolist(), strict=True):
         look, filled = LOOKS[name], _filled(name, loss, logs, settings)
         terms = look.terms if settings.alpha != -1 else look.terms.replace(r"\alpha_t ", "")
-        rows.append(rf"{look.symbol} &= {terms} = {filled} = \mathbf{{{tex(loss)}}} && L' = {tex(slope)}")
+        rows.append(rf"{look.symbol} &= {terms} = {filled} = \mathbf{{{tex(loss)}}}, \; L' = {tex(slope)}")
     head = r", \quad ".join(heads)
     return f"$${head}$$\n\n" + r"$$\begin{aligned}" + r"\\".join(rows) + r"\end{aligned}$$"
 
 
 def _filled(name: str, loss: float, logs: Tensor, settings: Settings) -> str:
     """Terms of a loss with numbers in place of the symbols."""
-    p, p0, pt = (tex(value) for value in logs.exp().tolist())
+    p, _, pt = (tex(value) for value in logs.exp().tolist())
     nats, nats0, nats_t = (tex(-value) for value in logs.tolist())
     classes, epsilon, positive = settings.classes, settings.epsilon, settings.positive
     mixed = 1 - epsilon + epsilon / classes
@@ -194,7 +194,8 @@ def _filled(name: str, loss: float, logs: Tensor, settings: Settings) -> str:
             entropy = -mixed * math.log(mixed) - ((classes - 1) * off * math.log(off) if off else 0)
             return rf"{tex(loss + entropy)} - {tex(entropy)}"
         case "twice":
-            return rf"\ln(e^{{{p}}} + {classes - 1} e^{{{p0}}}) - {p}"
+            first, other = logs[:2].exp().tolist()
+            return rf"\ln {tex(math.exp(first) + (classes - 1) * math.exp(other))} - {p}"
     return rf"-\ln {p}"
 
 

@@ -16,7 +16,8 @@ from cvviz.figures.theme import BLUE, GREEN, GREY, PURPLE, VERMILLION
 from cvviz.ops.nms import Method, Trace
 
 CLASS_COLORS = (BLUE, PURPLE, GREEN, VERMILLION, GREY)
-SCREEN_WIDTH = 420  # px, about what one of two pictures side by side gets
+MOST_PLATES = 24  # more hide the picture, and take time to find room for
+SCREEN_WIDTH = 320  # px, about what one of two pictures side by side gets
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,8 @@ class Plates:
 
     def add(self, text: str, corners: XYXY, color: str) -> None:
         """Put a label above a box, else further down inside it, or further up if it is small; or leave it out."""
+        if len(self.taken) == MOST_PLATES:
+            return
         wide, high = 8.5 * self.unit * len(text), 19 * self.unit
         x = max(min(corners[0], self.width - wide), 0)
         room = min(corners[3], self.height)
@@ -198,11 +201,11 @@ def survivor_rows(view: Suppression) -> pd.DataFrame:
 
 
 def lowered_rows(view: Suppression, step: int) -> pd.DataFrame:
-    """The boxes that a step (1 is the first) suppresses or lowers, largest overlap first; 0 means out."""
+    """The boxes that a step (1 is the first) suppresses or lowers, largest overlap first."""
     lowered = view.trace.lowered(step - 1)
     overlaps = view.trace.overlaps[view.trace.kept[step - 1], lowered]
     order = overlaps.argsort(descending=True, stable=True)
-    before, after = view.trace.history[step - 1 : step + 1, lowered[order]].clamp(min=0)
+    before, after = view.trace.history[step - 1 : step + 1, lowered[order]]
     columns = {"IoU with the box kept": overlaps[order], "Score before": before, "Score after": after}
     return _rows(view, lowered[order].tolist(), columns)
 
@@ -210,5 +213,5 @@ def lowered_rows(view: Suppression, step: int) -> pd.DataFrame:
 def _rows(view: Suppression, indices: list[int], columns: dict[str, Tensor]) -> pd.DataFrame:
     frame = pd.DataFrame({"Class": [view.class_of(index) for index in indices]})
     for name, values in columns.items():
-        frame[name] = [f"{value:.3f}" for value in values.tolist()]
+        frame[name] = ["out" if value < 0 else f"{value:.3f}" for value in values.tolist()]
     return frame.set_index(pd.Index([f"#{index + 1}" for index in indices], name="Box"))

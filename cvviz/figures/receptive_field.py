@@ -13,17 +13,17 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchvision.transforms.v2.functional import center_crop, resize
 
-from cvviz.figures.scene import XYXY, Box, Dot, Scene, Shape
+from cvviz.figures.scene import XYXY, Box, Dot, Scene, Shape, Text
 from cvviz.figures.theme import BLUE, GREEN, GREY, VERMILLION, colorize, new_figure
 from cvviz.ops.receptive_field import Field, Node, thresholded_span
 
 SIDE = 384  # longest side of a picture on the stage
 SHARP = 128  # pictures up to this wide are shown pixel by pixel
-FLOOR = 1e-9  # relative gradient at the dark end of the scale
+FLOOR = 1e-5  # relative gradient at the dark end of the scale
 # The mean of ImageNet in 0..255: what zero padding looks like once a picture has been normalised.
 PADDING = (124, 116, 104)
 PALE = 225  # grey of what a threshold cuts away; no colour of the scale
-SHADE = 0.35  # brightness where no gradient arrives
+SHADE = 0.45  # brightness where no gradient arrives
 
 Span = tuple[int, int]  # (first, end) in pixels
 
@@ -62,12 +62,12 @@ class Frame:
 
     @classmethod
     def around(cls, side: int, field: Field, units: int) -> Frame:
-        """Frame that holds the field of every unit of a map, as long as it is no wider than the input.
+        """Frame that holds the field of every unit of a map, as long as the input keeps enough of the stage.
 
         Taken of the last map, it keeps still while depth and unit move.
         """
         over = max(-field.span(0)[0], field.span(max(units - 1, 0))[1] - side, 0)
-        return cls(side, min(over, side))
+        return cls(side, min(over, 5 * side // 8))
 
 
 def heat(mass: Tensor) -> Heat:
@@ -89,7 +89,7 @@ def framed(pixels: Tensor, frame: Frame) -> Tensor:
 
 
 def lit(canvas: Tensor, relative: Tensor, top: int, left: int, width: int) -> Tensor:
-    """The framed picture, each pixel as bright as its gradient.
+    """The framed picture, each pixel as bright as the root of its gradient.
 
     Args:
         canvas: (3, S, S) from ``framed``.
@@ -105,7 +105,7 @@ def lit(canvas: Tensor, relative: Tensor, top: int, left: int, width: int) -> Te
     (y1, y2), (x1, x2) = ((max(at, 0), min(at + side, width)) for at, side in ((top, height), (left, breadth)))
     if y1 < y2 and x1 < x2:
         light[y1:y2, x1:x2] = relative[y1 - top : y2 - top, x1 - left : x2 - left]
-    return (canvas * (SHADE + (1 - SHADE) * _shrunk(light[None]))).round().to(torch.uint8)
+    return (canvas * (SHADE + (1 - SHADE) * _shrunk(light[None]).sqrt())).round().to(torch.uint8)
 
 
 def _shrunk(pixels: Tensor) -> Tensor:
@@ -145,7 +145,7 @@ def picture_scene(
     scale = canvas.shape[-1] / frame.width
 
     def box(rows: Span, columns: Span) -> XYXY:
-        x1, y1, x2, y2 = (min(max(at + frame.margin, 0), frame.width) * scale for at in _corners(rows, columns))
+        x1, y1, x2, y2 = ((at + frame.margin) * scale for at in _corners(rows, columns))
         return x1, y1, x2, y2
 
     shapes: list[Shape] = []
@@ -154,7 +154,12 @@ def picture_scene(
     rows, columns = field
     tip = f"rows {rows[0]} to {rows[1] - 1}, columns {columns[0]} to {columns[1] - 1}"
     size = extent(rows, columns)
-    shapes.append(Box(xyxy=box(rows, columns), color=BLUE, label=f"field {size}", tip=tip))
+    x1, y1, x2, _ = outline = box(rows, columns)
+    whole, line = canvas.shape[-1], 0.04 * canvas.shape[-1]
+    shapes.append(Box(xyxy=outline, color=BLUE, tip=tip))
+    # The label stays on the stage where the edge of the box does not, and clear of the dots in a corner.
+    middle, over = (max(x1, 0) + min(x2, whole)) / 2, y1 - line if y1 > 2 * line else max(y1, 0) + line
+    shapes.append(Text(x=middle, y=over, text=f"field {size}", color=BLUE, plate=True))
     pixels = canvas.round().to(torch.uint8)
     if heat:
         pixels = lit(canvas, heat.relative, rows[0] + frame.margin, columns[0] + frame.margin, frame.width)
@@ -222,6 +227,11 @@ def growth_chart(fields: Sequence[Field], effective: Sequence[int], *, input_siz
     return figure.update_yaxes(rangemode="tozero")
 
 
+def step_name(node: Node) -> str:
+    """Name of a step: that of its module, or the place of a layer in a plain stack."""
+    return f"layer {int(node.name) + 1}" if node.name.isdigit() else node.name
+
+
 def recursion(nodes: Sequence[Node], fields: Sequence[Field], index: int) -> str:
     """How the field of a step follows from the one before, with its numbers, as Markdown."""
     node, after = nodes[index], fields[index]
@@ -255,7 +265,7 @@ def steps_table(
         window = (layer.kernel_size, layer.stride, layer.padding, layer.dilation) if layer else (None,) * 4
         # As text: a stack of large strides leaves the range of 64-bit integers behind.
         geometry = (str(field.size), str(field.jump), f"{field.start:g}")
-        rows.append((node.name, node.kind, *window, side, *geometry, held or None))
+        rows.append((step_name(node), node.kind, *window, side, *geometry, held or None))
     names = ["Map side", "Field (px)", "Jump (px)", "First centre (px)", "95 % rows"]
     frame = pd.DataFrame(rows, columns=["Step", "Kind", "k", "s", "p", "d", *names])
     return frame.astype(dict.fromkeys(["k", "s", "p", "d", "95 % rows"], "Int64"))

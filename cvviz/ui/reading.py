@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from collections.abc import Sequence
 
 import streamlit as st
 
 from cvviz.catalogue import Entry
-from cvviz.concept import Claim, Concept, Evidence
+from cvviz.concept import Claim, Evidence
 from cvviz.ui.state import View
 
 log = logging.getLogger(__name__)
@@ -23,9 +23,10 @@ MARKS = {
 
 
 @st.fragment
-def draw_reading(entry: Entry, concept: Concept[Any, Any], view: View) -> None:
+def draw_reading(entry: Entry, view: View) -> None:
     """The words of a concept."""
-    names = ["Theory", f"Questions ({len(entry.questions)})", f"Claims ({len(concept.claims)})", "References"]
+    sentences = entry.claims()
+    names = ["Theory", f"Questions ({len(entry.questions)})", f"Claims ({len(sentences)})", "References"]
     theory, questions, claims, references = st.tabs(names, key=f"{entry.slug}/reading", on_change="rerun")
     if theory.open:
         theory.markdown(entry.theory)
@@ -34,7 +35,7 @@ def draw_reading(entry: Entry, concept: Concept[Any, Any], view: View) -> None:
             draw_questions(entry)
     if claims.open:
         with claims:
-            draw_claims(concept, view)
+            draw_claims(sentences, view)
     if references.open:
         with references:
             draw_references(entry)
@@ -48,10 +49,11 @@ def draw_questions(entry: Entry) -> None:
             st.markdown(question.answer)
 
 
-def draw_claims(concept: Concept[Any, Any], view: View) -> None:
+def draw_claims(claims: Sequence[Claim], view: View) -> None:
     """Sentences from interview notes, with our verdict and the measurement that bears it out, made now."""
     st.caption("Sentences met in interview notes. Each verdict is measured on this machine as you open this tab.")
-    for number, claim in enumerate(concept.claims):
+    concept = view.concept
+    for number, claim in enumerate(claims):
         with st.container(border=True):
             icon, color = MARKS[claim.verdict]
             st.markdown(f"“{claim.text}”")

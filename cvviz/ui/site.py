@@ -40,6 +40,7 @@ def main() -> None:
     home_page = st.Page(lambda: home.draw(pages), title="Home", icon=":material/home:", url_path="home", default=True)
     grouped = {title: [pages[entry.slug] for entry in group] for title, group in by_section().items()}
     page = st.navigation({"": [home_page], **grouped}, position="hidden" if presenting else "sidebar", expanded=True)
+    st.set_page_config(page_title=f"{page.title} · cvviz")
     st.session_state["pages"] = pages
     if not presenting:
         with st.sidebar:

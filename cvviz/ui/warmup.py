@@ -40,6 +40,7 @@ def warm_up() -> None:
         cv2.setNumThreads(1)
         for entry in entries():
             entry.load()
+            entry.claims()
     except Exception:
         logging.getLogger(__name__).exception("warm-up")  # the page that needs it will say what is wrong
     gc.collect()

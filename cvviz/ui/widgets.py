@@ -64,7 +64,7 @@ def _choice(view: View, name: str, control: Choice, key: str, value: str) -> Non
     _keep_in_step(key, value)
     titles = control.titles
     change = partial(_from_session, view, name, key)
-    short = len(titles) <= MOST_SEGMENTS and sum(map(len, titles.values())) <= 36
+    short = len(titles) <= MOST_SEGMENTS and sum(map(len, titles.values())) <= 28
     if short:
         st.segmented_control(
             control.label,

@@ -39,7 +39,7 @@ def draw_page(concept: Concept[Any, Any], view: Callable[[Any, Any], None] | Non
     with right:
         stage(current, view)
     with st.container(key="reading"):
-        draw_reading(entry, concept, current)
+        draw_reading(entry, current)
     draw_pager(entry)
 
 

@@ -20,7 +20,7 @@ def view(params: Params, result: Result) -> None:
     }
     if result.outcome:
         counts |= {"Objects found": len(result.outcome.found), "Missed": len(result.outcome.missed)}
-        counts |= {"Boxes too many": len(result.outcome.extra)}
+        counts |= {"Extra boxes": len(result.outcome.extra)}
     for column, (label, count) in zip(st.columns(len(counts)), counts.items(), strict=True):
         column.metric(label, count)
     if result.done or step == 0:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Error, sync_playwright
 
 from cvviz.catalogue import entries
 from tests.benchmarks.measures import APP, BARE, Feel, attempt, cold_starts, feel, growth, memory
@@ -31,11 +32,12 @@ class Amounts:
 
     cold: int
     presses: int
+    drags: int
     memory: int
 
 
-FULL = Amounts(cold=3, presses=25, memory=300)
-QUICK = Amounts(cold=1, presses=8, memory=60)
+FULL = Amounts(cold=3, presses=25, drags=3, memory=300)
+QUICK = Amounts(cold=1, presses=8, drags=1, memory=60)
 
 
 def main() -> None:
@@ -44,6 +46,7 @@ def main() -> None:
     executable = chromium.find()
     if executable is None:
         sys.exit(chromium.MISSING)
+    load = os.getloadavg()[0]
     with sync_playwright() as playwright, tempfile.TemporaryDirectory() as folder:
         browser = playwright.chromium.launch(executable_path=executable, args=BROWSER_OPTIONS)
         tell("cold starts")
@@ -51,6 +54,7 @@ def main() -> None:
         feels, used = warm(browser, slugs, amounts, Path(folder))
         browser.close()
     rows = cold_rows(cold, slugs[0], amounts.cold) + [row for found in feels for row in feel_rows(found)]
+    print(f"{os.cpu_count()} cores, load average {load:.1f} before and {os.getloadavg()[0]:.1f} after", end="\n\n")
     print(table(rows + (memory_rows(used) if used else [])), end="\n\n")
     print("\n".join(verdicts(cold, feels, used)))
 
@@ -85,8 +89,9 @@ class Bench:
         self.app.open(shows="h1")
         home, bare = memory(self.app_pid), memory(self.bare_pid)
         for entry in entries():
-            self.app.open(entry.slug, "h1")
-            self.app.settle()
+            with suppress(Error):  # a page that does not come says so when it is measured
+                self.app.open(entry.slug, "h1")
+                self.app.settle()
         return home, bare, memory(self.app_pid)
 
     def feels(self, slugs: Sequence[str]) -> list[Feel]:
@@ -94,7 +99,8 @@ class Bench:
         found = []
         for slug in slugs:
             tell(slug)
-            found.append(attempt(slug, partial(feel, self.app, self.bare, slug, self.amounts.presses)))
+            measure = partial(feel, self.app, self.bare, slug, self.amounts.presses, self.amounts.drags)
+            found.append(attempt(slug, measure))
         return found
 
     def growths(self, slug: str) -> list[tuple[float, float]]:

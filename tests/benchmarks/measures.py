@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -9,7 +10,7 @@ from pathlib import Path
 from statistics import median, quantiles
 
 import psutil
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Error
 
 from tests.benchmarks.tab import Tab, fresh_tab
 from tests.e2e.server import ROOT, serve
@@ -52,7 +53,16 @@ class Keys:
 
 @dataclass
 class Feel:
-    """How one concept answers the hand, and how the bare page did in between; ``failed`` says why there is nothing."""
+    """How one concept answers the hand.
+
+    Attributes:
+        control: kind of the control that was moved.
+        app: key presses on it.
+        bare: key presses on the bare page in between.
+        updates: of the stage, painted per second of a drag.
+        asked: values that the drag asked for, per second.
+        failed: why there is nothing.
+    """
 
     slug: str
     control: str = ""
@@ -65,12 +75,15 @@ class Feel:
 
 def cold_starts(browser: Browser, slug: str, rounds: int, folder: Path) -> dict[str, float]:
     """Median seconds from the start of a process to the paint of "bare", "home" and "concept", taken in turn."""
-    times: dict[str, list[float]] = {"bare": [], "home": [], "concept": []}
+    starts = {"bare": (BARE, "", ""), "home": (APP, "", "h1"), "concept": (APP, slug, "")}
+    times: dict[str, list[float]] = {name: [] for name in starts}
     for _ in range(rounds):
-        times["bare"].append(cold_start(browser, BARE, "", "", folder))
-        times["home"].append(cold_start(browser, APP, "", "h1", folder))
-        times["concept"].append(cold_start(browser, APP, slug, "", folder))
-    return {name: median(found) for name, found in times.items()}
+        for name, (script, path, shows) in starts.items():
+            try:
+                times[name].append(cold_start(browser, script, path, shows, folder))
+            except Error as problem:
+                print(f"{name}: {problem}", file=sys.stderr)
+    return {name: median(found) if found else float("nan") for name, found in times.items()}
 
 
 def cold_start(browser: Browser, script: Path, path: str, shows: str, folder: Path) -> float:
@@ -80,8 +93,8 @@ def cold_start(browser: Browser, script: Path, path: str, shows: str, folder: Pa
         return tab.open(path, shows) - start
 
 
-def feel(app: Tab, bare: Tab, slug: str, presses: int) -> Feel:
-    """Key presses on a concept and on the bare page in turn, then a drag."""
+def feel(app: Tab, bare: Tab, slug: str, presses: int, drags: int) -> Feel:
+    """Key presses on a concept and on the bare page in turn, then drags, of which the median counts."""
     found = Feel(slug)
     app.open(slug)
     app.settle()
@@ -95,8 +108,11 @@ def feel(app: Tab, bare: Tab, slug: str, presses: int) -> Feel:
         for tab, keys in ((app, found.app), (bare, found.bare)):
             keys.press(tab)
             tab.settle()
-    found.updates, found.asked = app.drag()
-    app.settle()
+    rates = []
+    for _ in range(drags):
+        rates.append(app.drag())
+        app.settle()
+    found.updates, found.asked = (median(rate) for rate in zip(*rates, strict=True))
     return found
 
 
@@ -135,4 +151,4 @@ def attempt(slug: str, measure: Callable[[], Feel]) -> Feel:
     try:
         return measure()
     except Exception as problem:
-        return Feel(slug, failed=str(problem).strip().partition("\n")[0])
+        return Feel(slug, failed=str(problem).strip().replace("\n", " "))

@@ -3,6 +3,7 @@
 // its text. Boxes that are dragged follow the hand without the server, so they do not count as a change.
 window.bench = (() => {
   const PATIENCE = 600 // milliseconds that words wait for the picture to follow
+  const LONGEST_START = 60000 // milliseconds that a page may take to come
   const SHAPES = "path, image, rect, circle, text, use"
   let dirty = true
   let seen = { picture: "", words: "" }
@@ -80,13 +81,15 @@ window.bench = (() => {
   let outcome = null
   let tally = null
   return {
-    // Time of the epoch, in ms, at which `selector`, or else the stage, was painted.
+    // Time of the epoch, in ms, at which `selector`, or else the stage, was painted; after a minute, what is there instead.
     painted(selector) {
       const there = () => (selector ? document.querySelector(selector)?.textContent : look().picture)
-      return new Promise((resolve) => {
+      const page = () => (document.querySelector("[data-testid=stMain]") ?? document.body).innerText.slice(0, 200)
+      return new Promise((resolve, reject) => {
         eachFrame(() => {
-          if (!there()) return false
-          afterPaint((now) => resolve(performance.timeOrigin + now))
+          if (there()) afterPaint((now) => resolve(performance.timeOrigin + now))
+          else if (performance.now() > LONGEST_START) reject(`nothing to measure, the page says: ${page()}`)
+          else return false
           return true
         })
       })

@@ -138,6 +138,8 @@ class TestWords:
     def test_presets(self, slug):
         presets = load(slug).presets
         assert len(presets) >= 4
+        first = next(iter(presets.values()))
+        assert first.params == load(slug).params(), "the page opens on its first example"
         assert any(preset.failure for preset in presets.values())
         assert all(preset.look.endswith(".") for preset in presets.values())
         assert len({preset.params for preset in presets.values()}) == len(presets)
@@ -164,7 +166,7 @@ class TestWords:
 
 def claim_cases():
     for item in ENTRIES:
-        for claim in item.load().claims:
+        for claim in item.claims():
             yield pytest.param(item, claim, id=f"{item.slug}-{claim.text[:40]}")
 
 
@@ -178,7 +180,7 @@ def test_claim_is_borne_out_by_its_measurement(item: Entry, claim):
 
 
 def test_catalogue_and_modules_are_twins():
-    modules = {path.stem for path in CONCEPTS.glob("*/*.py")} - {"__init__"}
+    modules = {path.stem.removesuffix("_claims") for path in CONCEPTS.glob("*/*.py")} - {"__init__"}
     assert modules == {path.stem for path in CONCEPTS.glob("*/*.md")}
     assert len(set(SLUGS)) == len(SLUGS)
 

@@ -83,7 +83,7 @@ class TestSteps:
         rows = lowered_rows(compute(Params()).view, 1)
         assert len(rows) == 20
         assert rows["IoU with the box kept"].iloc[0] == "0.930"
-        assert set(rows["Score after"]) == {"0.000"}
+        assert set(rows["Score after"]) == {"out"}
         assert survivor_rows(compute(Params()).view).index.tolist() == ["#1"]
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from random import Random
 from typing import Annotated, Any
 
+import pandas as pd
 import torch
 import torchvision
 from torch import Tensor, nn
 
-from cvviz.concept import Claim, Concept, Evidence, Preset
+from cvviz.concept import Concept, Preset
 from cvviz.controls import Choice, Image, LayerStack, Slider
 from cvviz.data.images import Picture, per_picture, sample
 from cvviz.figures import receptive_field as drawing
@@ -31,7 +31,6 @@ NETWORKS = {
 MEASURED = 1024  # largest field and jump, in pixels, whose gradient is computed
 CHECKED = 8  # steps of a network that the reference measures
 Known = tuple[tuple[rf.Node, ...], tuple[rf.Field, ...], tuple[int, ...]]
-STACK_HELP = "k is the kernel, s the stride, p the padding, d the dilation, as in k3s2p1d1; psame keeps the size."
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +39,12 @@ class Params:
 
     net: Annotated[str, Choice("Network", options=NETWORKS)] = "resnet18"
     layers: Annotated[
-        tuple[rf.Layer, ...], LayerStack("Layers, input first", help=STACK_HELP, when=lambda p: p.net == "own")
+        tuple[rf.Layer, ...],
+        LayerStack(
+            "Layers, input first",
+            help="k is the kernel, s the stride, p the padding, d the dilation, as in k3s2p1d1; psame keeps the size.",
+            when=lambda p: p.net == "own",
+        ),
     ] = (rf.Layer(3, 1, 1),) * 3
     depth: Annotated[int, Slider("Depth", 1, 100, 1, unit="%", help="Part of the steps behind the unit.")] = 100
     row: Annotated[int, Slider("Row of the unit", 0, 100, 1, unit="%")] = 50
@@ -61,6 +65,7 @@ class Result:
         sizes: units along one side of every step's map.
         index: step of the unit.
         unit: its row and column; (0, 0) if the map is empty.
+        spans: rows and columns of its field, in input pixels; they may lie in the padding.
         heat: its gradient in colours; None if the field is larger than ``MEASURED``.
     """
 
@@ -70,20 +75,15 @@ class Result:
     sizes: tuple[int, ...]
     index: int
     unit: tuple[int, int]
+    spans: tuple[drawing.Span, drawing.Span]
     heat: drawing.Heat | None
-
-    @property
-    def spans(self) -> tuple[drawing.Span, drawing.Span]:
-        """Rows and columns of the unit's field, in input pixels; they may lie in the padding."""
-        return self.fields[self.index].span(self.unit[0]), self.fields[self.index].span(self.unit[1])
 
 
 def unet() -> nn.Module:
     """U-Net with padded convolutions: four poolings, four up-convolutions, a skip at each resolution."""
 
     def double(before: int, width: int) -> nn.Module:
-        first, second = nn.Conv2d(before, width, 3, padding=1), nn.Conv2d(width, width, 3, padding=1)
-        return nn.Sequential(first, nn.ReLU(), second, nn.ReLU())
+        return nn.Sequential(nn.Conv2d(before, width, 3, 1, 1), nn.ReLU(), nn.Conv2d(width, width, 3, 1, 1), nn.ReLU())
 
     class Level(nn.Module):
         def __init__(self, before: int, width: int, below: int) -> None:
@@ -166,11 +166,8 @@ def network(net: str, layers: tuple[rf.Layer, ...]) -> Known:
     nodes = rf.chain(layers) if net == "own" else trace(build(net, []))
     fields = rf.node_fields(nodes)
     small = {i: rf.gradient_mass(nodes, node=i, unit=(0,)) for i, field in enumerate(fields) if field.size <= MEASURED}
-    return (
-        tuple(nodes),
-        tuple(fields),
-        tuple(rf.effective_size(small[i]) if i in small else 0 for i in range(len(nodes))),
-    )
+    effective = tuple(rf.effective_size(small[i]) if i in small else 0 for i in range(len(nodes)))
+    return tuple(nodes), tuple(fields), effective
 
 
 @lru_cache(maxsize=8)
@@ -189,7 +186,8 @@ def compute(params: Params) -> Result:
     row, column = round(params.row / 100 * last), round(params.col / 100 * last)
     small = fields[index].size <= MEASURED
     heat = heat_of(params.net, layers, index, (row % phases, column % phases)) if small else None
-    return Result(nodes, fields, effective, sizes, index, (row, column), heat)
+    spans = fields[index].span(row), fields[index].span(column)
+    return Result(nodes, fields, effective, sizes, index, (row, column), spans, heat)
 
 
 def checked_steps(result: Result) -> list[tuple[int, rf.Node, rf.Field]]:
@@ -229,8 +227,9 @@ def canvas(picture: Picture, frame: drawing.Frame) -> Tensor:
 
 def stage(params: Params, result: Result) -> tuple[Scene, ...]:
     """The picture lit by the gradient, and the gradient itself."""
+    # The frame is that of the last map, so that it keeps still while depth and unit move.
     frame = drawing.Frame.around(params.px, result.fields[-1], result.sizes[-1])
-    side, name = result.sizes[result.index], result.nodes[result.index].name
+    side, name = result.sizes[result.index], drawing.step_name(result.nodes[result.index])
     unit = f"Unit {result.unit} of {side} × {side}" if side else f"Nothing fits into {params.px} px: unit (0, 0)"
     picture = drawing.picture_scene(
         canvas(params.image, frame),
@@ -248,70 +247,55 @@ def describe(params: Params, result: Result) -> str:
     """What the stage shows."""
     field, side = result.fields[result.index], result.sizes[result.index]
     on_picture = field.inside(result.unit[0], params.px) * field.inside(result.unit[1], params.px)
-    words = (
-        f"{NETWORKS[params.net]}, step {result.index} of {len(result.nodes) - 1}: unit {result.unit} of {side} × {side} has "
-        f"a field of {drawing.extent(*result.spans)}, {on_picture:.0%} of it on the picture."
-    )
+    place = f"{NETWORKS[params.net]}, step {result.index} of {len(result.nodes) - 1}: unit {result.unit}"
+    words = f"{place} of {side} × {side} sees {drawing.extent(*result.spans)}, {on_picture:.0%} of it on the picture."
     if result.heat is None:
         return f"{words} Its gradient is not measured: the field is larger than {MEASURED} pixels."
     (first, end), held = result.heat.seen(params.cut)[0], result.effective[result.index]
     return f"{words} {end - first} rows reach {params.cut:.3g} of the largest gradient; {held} rows hold 95 % of it."
 
 
-def _random_stacks() -> Evidence:
-    draw, count, right, printed = Random(0), 60, 0, 0
-    for _ in range(count):
-        layers = [(draw.randint(1, 7), draw.randint(1, 2), 0, draw.randint(1, 3)) for _ in range(draw.randint(2, 5))]
-        field = rf.receptive_field([rf.Layer(*layer) for layer in layers])[-1]
-        undilated = rf.receptive_field([rf.Layer(k, s) for k, s, _, _ in layers])[-1]
-        size = reference("own", layers, [str(len(layers) - 1)], 1, field.size + 6 * field.jump)[0]
-        right, printed = right + int(size == field.size), printed + int(size == undilated.size)
-    return Evidence(right == count > printed, f"{count} random stacks: k_eff is right in {right}, f_k in {printed}.")
+def table(_: Params, result: Result) -> pd.DataFrame:
+    """Every step of the network."""
+    return drawing.steps_table(result.nodes, result.fields, result.sizes, result.effective)
 
 
-def _gradient_share() -> Evidence:
-    known = {title: network(name, ()) for name, title in NETWORKS.items() if name != "own"}
-    found = {title: (effective[-1], fields[-1].size) for title, (_, fields, effective) in known.items()}
-    words = ", ".join(f"{title} {held} of {size}" for title, (held, size) in found.items())
-    return Evidence(all(held < 0.6 * size for held, size in found.values()), f"Rows with 95 % of the mass: {words}.")
+def formula(_: Params, result: Result) -> str:
+    """The recursion at the chosen step."""
+    return drawing.recursion(result.nodes, result.fields, result.index)
 
 
-def _channels() -> Evidence:
-    net = nn.Sequential(nn.Conv2d(3, 64, 3, stride=2), nn.Conv2d(64, 8, 3, stride=2))
-    image = torch.zeros(1, 3, 23, 23, requires_grad=True)
-    (gradient,) = torch.autograd.grad(net(image)[0, 0, 2, 2], image)
-    rows = int((gradient.abs().sum((0, 1, 3)) > 0).sum())
-    return Evidence(rows == 7, f"Two 3 × 3 layers of stride 2 with 64 channels between: {rows} rows, not 3 · 64 = 192.")
-
-
-def _centres() -> Evidence:
-    starts = [float(reference("own", [(3, 1, 1, d)], ["0"], 1, 40)[2]) for d in (1, 2, 4)]
-    return Evidence(starts == [0.5, 1.5, 3.5], f"k = 3, p = 1 and d = 1, 2, 4: unit 0 is centred at {starts} px.")
-
-
-def _pyramid() -> Evidence:
-    found = [int(reference("own", [(3, 1, 1, 1)] * maps, [str(maps - 1)], 1, 30)[0]) for maps in (1, 2, 3)]
-    return Evidence(found == [3, 5, 7], f"One output unit reads {found} units of the maps 1, 2 and 3 layers before it.")
-
-
-def _thresholds() -> Evidence:
-    def read(name: str, threshold: float) -> int:
-        first, end = rf.thresholded_span(rf.gradient_mass(network(name, ())[0], unit=(0,)), threshold=threshold)
-        return end - first
-
-    resnet = [read("resnet18", threshold) for threshold in (0, 1e-6, 1e-4, 1e-3)]
-    support, thinned = ([read(name, at) for name in ("vgg16", "vgg19")] for at in (0, 0.08))
-    words = f"ResNet-18 at 0, 1e-6, 1e-4, 1e-3 of the peak: {resnet}; VGG-16 and VGG-19: {support}, at 0.08 {thinned}."
-    return Evidence(support == [212, 268] and thinned[0] < thinned[1], words)
-
-
-def _resnet_strides() -> Evidence:
-    published = build("resnet50", [])
-    for name in ("layer2.0", "layer3.0", "layer4.0"):
-        block: Any = published.get_submodule(name)
-        block.conv1.stride, block.conv2.stride = (2, 2), (1, 1)
-    found = [int(measure(model, ["layer4"], 1, 700)[0]) for model in (build("resnet50", []), published)]
-    return Evidence(found == [427, 483], f"By autograd {found[0]} px with torchvision's strides, else {found[1]}.")
+PRESETS = {
+    "Larger than the picture": Preset(
+        Params(), "ResNet-18 could see 435 px, more than its input has; its gradient stays in the middle."
+    ),
+    "Three 3 × 3 make a 7 × 7": Preset(
+        Params(net="own", px=32, cut=1e-12), "Drag the depth: 3, 5, 7. A corner has one path, the centre many."
+    ),
+    "VGG-16": Preset(Params(net="vgg16"), "Drag the depth: each pooling doubles the jump, and with it the growth."),
+    "Two tools, two numbers": Preset(
+        Params(cut=1e-3), "A tool that calls small gradients zero reads less than the 435 px.", failure=True
+    ),
+    "A corner unit": Preset(
+        Params(net="resnet50", row=0, col=0), "Three quarters of what a corner unit sees is padding.", failure=True
+    ),
+    "Gridding": Preset(
+        Params(net="own", px=32, layers=(rf.Layer(3, 1, 2, 2),) * 3, cut=1e-12),
+        "The extent is 13, but only 7 × 7 of the 13 × 13 pixels are read.",
+        failure=True,
+    ),
+    "Padding forgotten": Preset(
+        Params(net="own", px=32, layers=(rf.Layer(3),) * 6, row=0, col=0),
+        "Without padding the map shrinks to 20 × 20, and unit 0 is centred at 6.5 px, not at 0.5.",
+        failure=True,
+    ),
+    "Stride into dilation": Preset(
+        Params(net="resnet50_os8"), "Dilation replaces two strides: the field stays 427 px, the jump falls to 8."
+    ),
+    "A decoder's unit": Preset(
+        Params(net="unet", row=47, col=47), "Behind up-sampling, a unit is not in the middle of its own field."
+    ),
+}
 
 
 CONCEPT = Concept(
@@ -319,89 +303,11 @@ CONCEPT = Concept(
     compute=compute,
     stage=stage,
     describe=describe,
-    table=lambda _, result: drawing.steps_table(result.nodes, result.fields, result.sizes, result.effective),
-    formula=lambda _, result: drawing.recursion(result.nodes, result.fields, result.index),
+    presets=PRESETS,
+    table=table,
+    formula=formula,
     reference=reference,
     inputs=inputs,
     checked=checked,
     against="torch.autograd",
-    presets={
-        "Larger than the picture": Preset(
-            Params(), "ResNet-18 could see 435 px, more than its input has; its gradient stays in the middle."
-        ),
-        "Three 3 × 3 make a 7 × 7": Preset(
-            Params(net="own", px=32, cut=1e-12), "Drag the depth: 3, 5, 7. A corner has one path, the centre many."
-        ),
-        "VGG-16": Preset(Params(net="vgg16"), "Drag the depth: each pooling doubles the jump, and with it the growth."),
-        "Two tools, two numbers": Preset(
-            Params(cut=1e-3), "A tool that calls small gradients zero reads less than the 435 px.", failure=True
-        ),
-        "A corner unit": Preset(
-            Params(net="resnet50", row=0, col=0), "Three quarters of what a corner unit sees is padding.", failure=True
-        ),
-        "Gridding": Preset(
-            Params(net="own", px=32, layers=(rf.Layer(3, 1, 2, 2),) * 3, cut=1e-12),
-            "The extent is 13, but only 7 × 7 of the 13 × 13 pixels are read.",
-            failure=True,
-        ),
-        "Padding forgotten": Preset(
-            Params(net="own", px=32, layers=(rf.Layer(3),) * 6, row=0, col=0),
-            "Without padding the map shrinks to 20 × 20, and unit 0 is centred at 6.5 px, not at 0.5.",
-            failure=True,
-        ),
-        "Stride into dilation": Preset(
-            Params(net="resnet50_os8"), "Dilation replaces two strides: the field stays 427 px, the jump falls to 8."
-        ),
-        "A decoder's unit": Preset(
-            Params(net="unet", row=47, col=47), "Behind up-sampling, a unit is not in the middle of its own field."
-        ),
-    },
-    claims=(
-        Claim(
-            "RF_k = RF_(k-1) + (f_k - 1) · product of the strides before layer k",
-            "true with conditions",
-            "With RF_0 = 1, k_eff = d(f_k - 1) + 1 for f_k, and the union of the branches where they meet.",
-            _random_stacks,
-        ),
-        Claim(
-            "The receptive field is what a unit looks at",
-            "omission",
-            "It is what a unit could look at. Most of the gradient falls on the middle, where most paths lead.",
-            _gradient_share,
-            "Larger than the picture",
-        ),
-        Claim(
-            "The receptive field of stacked strided convolutions is the kernel size times the input channels",
-            "wrong",
-            "Channels have no extent in space. Each layer adds (k_eff - 1) times the jump.",
-            _channels,
-        ),
-        Claim(
-            "Dilation does not move the centre of the receptive field",
-            "wrong",
-            "The first centre moves by d(k - 1)/2 - p jumps: it stays only if the padding grows with d.",
-            _centres,
-            "Padding forgotten",
-        ),
-        Claim(
-            "From input to output through three 3 × 3 layers, the field of an output unit is drawn as 1, 3, 5",
-            "wrong",
-            "Upside down: an output unit reads 3 units of the map before it, and 7 pixels of the input.",
-            _pyramid,
-            "Three 3 × 3 make a 7 × 7",
-        ),
-        Claim(
-            "VGG-19 has a receptive field of 78 and VGG-16 one of 119, by thresholded gradients",
-            "wrong",
-            "A threshold measures where the mass lies, which depends on the weights. The supports are 268 and 212.",
-            _thresholds,
-            "Two tools, two numbers",
-        ),
-        Claim(
-            "ResNet-50 has a receptive field of 483 px",
-            "true with conditions",
-            "As published, with the stride on the first 1 × 1; with it on the 3 × 3, as in torchvision, 427.",
-            _resnet_strides,
-        ),
-    ),
 )
