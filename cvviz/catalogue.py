@@ -90,7 +90,7 @@ class Entry:
     def claims(self) -> tuple[Claim, ...]:
         """The judged sentences, from ``<slug>_claims.py`` beside the concept; none without it. Imports torch."""
         if not (CONCEPTS / self.section / f"{self.slug.replace('-', '_')}_claims.py").exists():
-            return tuple(self.load().claims)
+            return ()
         claims: tuple[Claim, ...] = import_module(f"{self.module}_claims").CLAIMS
         return claims
 

@@ -122,7 +122,6 @@ class Concept(Generic[P, R]):
     against: str = "torch"
     tolerance: float = 1e-6
     kind: Literal["computed", "simulated", "illustrative"] = "computed"
-    claims: Sequence[Claim] = ()  # moves to <slug>_claims.py
 
     @property
     def slug(self) -> str:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import pandas as pd
 import torch
 from torch import Tensor
 
-from cvviz.data.crowd import Crowd, Outcome
-from cvviz.data.detections import Detections
 from cvviz.figures.scene import XYXY, Box, Scene, Shape, Text
 from cvviz.figures.theme import BLUE, GREEN, GREY, PURPLE, VERMILLION
 from cvviz.ops.nms import Method, Trace
@@ -20,20 +19,26 @@ MOST_PLATES = 24  # more hide the picture, and take time to find room for
 SCREEN_WIDTH = 320  # px, about what one of two pictures side by side gets
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Suppression:
     """Boxes over a picture, and what happens to them.
 
     Args:
         pixels: (3, H, W) uint8.
         scale: pixels of ``pixels`` per unit of the boxes.
-        raw: all boxes, by falling score; they are called #1, #2, ... in this order.
+        boxes: (N, 4), all raw boxes by falling score; they are called #1, #2, ... in this order.
+        scores: (N,) in [0, 1].
+        labels: (N,) int64, their classes as places in ``names``.
+        names: names of the classes.
         trace: what happens to them.
     """
 
     pixels: Tensor
     scale: float
-    raw: Detections
+    boxes: Tensor
+    scores: Tensor
+    labels: Tensor
+    names: tuple[str, ...]
     trace: Trace
 
     @property
@@ -44,26 +49,35 @@ class Suppression:
     @property
     def final_scores(self) -> Tensor:
         """(N,) the score with which each box survives, 0 if it does not."""
-        return torch.zeros_like(self.raw.scores).scatter(0, self.trace.kept, self.trace.scores)
+        return torch.zeros_like(self.scores).scatter(0, self.trace.kept, self.trace.scores)
 
     def box(self, index: int, *, color: str, width: float, dash: bool = False, fill: float = 0) -> Box:
         """A raw box as a shape."""
-        tip = f"#{index + 1} {self.class_of(index)}, score {self.raw.scores[index]:.3f}"
-        corners = self.place(self.raw.boxes[index])
-        return Box(xyxy=corners, color=color, width=width, dash=dash, fill=fill, tip=tip)
+        tip = f"#{index + 1} {self.class_of(index)}, score {self.said[index][0]:.3f}"
+        return Box(xyxy=self.places[index], color=color, width=width, dash=dash, fill=fill, tip=tip)
 
-    def place(self, corners: Tensor) -> XYXY:
-        """Corners in pixels of the picture."""
-        x1, y1, x2, y2 = (corners * self.scale).tolist()
-        return x1, y1, x2, y2
+    @cached_property
+    def places(self) -> list[XYXY]:
+        """Corners of the boxes in pixels of the picture."""
+        return self.scaled(self.boxes)
+
+    @cached_property
+    def said(self) -> list[tuple[float, str]]:
+        """Raw score and class of each box as plain values, which are read one by one many times over."""
+        pairs = zip(self.scores.tolist(), self.labels.tolist(), strict=True)
+        return [(score, self.names[label]) for score, label in pairs]
+
+    def scaled(self, boxes: Tensor) -> list[XYXY]:
+        """Corners (N, 4) in pixels of the picture."""
+        return [(x1, y1, x2, y2) for x1, y1, x2, y2 in (boxes * self.scale).tolist()]
 
     def class_of(self, index: int) -> str:
         """Name of a box's class."""
-        return self.raw.names[int(self.raw.labels[index])]
+        return self.said[index][1]
 
     def color(self, index: int) -> str:
         """Colour of a box's class."""
-        return CLASS_COLORS[int(self.raw.labels[index]) % len(CLASS_COLORS)]
+        return CLASS_COLORS[self.names.index(self.class_of(index)) % len(CLASS_COLORS)]
 
     def kept_label(self, place: int) -> str:
         """Name and present score of the box kept at a place of the trace."""
@@ -87,7 +101,7 @@ class Plates:
         x = max(min(corners[0], self.width - wide), 0)
         room = min(corners[3], self.height)
         small = corners[3] - corners[1] < 3 * high
-        for rows in (0, -1, -2, -3) if small else range(7):
+        for rows in (0, -1, -2, -3, 1) if small else range(7):
             y = corners[1] + rows * high
             plate = x, y - high, x + wide, y
             if high <= y <= room and not any(_overlap(plate, other) for other in self.taken):
@@ -108,10 +122,10 @@ def raw_scene(view: Suppression, caption: str) -> Scene:
         color = view.color(index) if competing[index] else GREY
         shapes.append(view.box(index, color=color, width=1.3, dash=not competing[index]))
     plates, named = Plates(view), set[str]()
-    for index in view.competing.nonzero().flatten().tolist() if len(view.raw.names) > 1 else ():
+    for index in view.competing.nonzero().flatten().tolist() if len(view.names) > 1 else ():
         if (name := view.class_of(index)) not in named:
             named.add(name)
-            plates.add(name, view.place(view.raw.boxes[index]), view.color(index))
+            plates.add(name, view.places[index], view.color(index))
     return Scene(pixels=view.pixels, shapes=shapes + plates.shapes, caption=caption)
 
 
@@ -122,27 +136,32 @@ def step_scene(view: Suppression, step: int, caption: str) -> Scene:
     racing = (trace.history[step] >= 0).nonzero().flatten().tolist()
     shapes: list[Shape] = [view.box(i, color=GREY, width=1.3) for i in reversed(racing) if i not in lowered]
     shapes += [view.box(index, color=VERMILLION, width=1.6, dash=True) for index in lowered]
+    kept = trace.kept[:step].tolist()
+    shapes += [view.box(index, color=BLUE, width=2.5) for index in kept[:-1]]
+    shapes += [view.box(index, color=GREEN, width=4, fill=0.15) for index in kept[-1:]]
     plates = Plates(view)
-    for place, index in reversed(list(enumerate(trace.kept[:step].tolist()))):  # the newest has the first choice
-        now = place == step - 1
-        color = GREEN if now else BLUE
-        shapes.append(view.box(index, color=color, width=4 if now else 2.5, fill=0.15 if now else 0))
-        plates.add(view.kept_label(place), view.place(view.raw.boxes[index]), color)
+    for place in reversed(range(step)):  # the newest has the first choice
+        plates.add(view.kept_label(place), view.places[kept[place]], GREEN if place == step - 1 else BLUE)
     return Scene(pixels=view.pixels, shapes=shapes + plates.shapes, caption=caption)
 
 
-def survivors_scene(view: Suppression, caption: str, *, scene: Crowd | None, outcome: Outcome | None) -> Scene:
-    """The boxes that are left; where the truth is known, also what was missed and what found nothing new."""
+def survivors_scene(view: Suppression, caption: str, *, missed: Tensor, extra: tuple[int, ...]) -> Scene:
+    """The boxes that are left, and where the truth is known, what is wrong with them.
+
+    Args:
+        view: the boxes.
+        caption: one line over the picture.
+        missed: (M, 4), objects without a box.
+        extra: boxes that found nothing new.
+    """
+    plates, kept = Plates(view), view.trace.kept.tolist()
     shapes: list[Shape] = []
-    plates = Plates(view)
-    for corners in [view.place(scene.truth[thing]) for thing in outcome.missed] if scene and outcome else ():
+    for corners in view.scaled(missed):
         shapes.append(Box(xyxy=corners, color=VERMILLION, width=2.5, dash=True, fill=0.2))
         plates.add("missed", corners, VERMILLION)
-    for place, index in enumerate(view.trace.kept.tolist()):
-        extra = outcome is not None and index in outcome.extra
-        width = 1.3 + 1.7 * view.trace.scores[place].item()
-        shapes.append(view.box(index, color=view.color(index), width=width, dash=extra))
-        plates.add(view.kept_label(place) + " extra" * extra, view.place(view.raw.boxes[index]), view.color(index))
+    for place, (index, score) in enumerate(zip(kept, view.trace.scores.tolist(), strict=True)):
+        shapes.append(view.box(index, color=view.color(index), width=1.3 + 1.7 * score, dash=index in extra))
+        plates.add(view.kept_label(place) + " extra" * (index in extra), view.places[index], view.color(index))
     return Scene(pixels=view.pixels, shapes=shapes + plates.shapes, caption=caption)
 
 
@@ -178,14 +197,14 @@ def _new_score(before: float, overlap: float, method: Method, iou: float, sigma:
 
 def fates(view: Suppression) -> pd.DataFrame:
     """Every raw box, by falling score, and what became of it."""
-    raw, trace = view.raw, view.trace
+    trace = view.trace
     steps = (trace.history >= 0).sum(dim=0).tolist()  # the step in which each box leaves the race; 0: never in it
     kept = set(trace.kept.tolist())
     keepers = [int(trace.kept[step - 1]) if step else None for step in steps]
-    frame = pd.DataFrame(raw.boxes.numpy(), columns=["x1", "y1", "x2", "y2"])
+    frame = pd.DataFrame(view.boxes.numpy(), columns=["x1", "y1", "x2", "y2"])
     frame.insert(0, "box", range(1, len(frame) + 1))
-    frame.insert(1, "class", [raw.names[label] for label in raw.labels.tolist()])
-    frame["raw score"], frame["final score"] = raw.scores.numpy(), view.final_scores.numpy()
+    frame.insert(1, "class", [name for _, name in view.said])
+    frame["raw score"], frame["final score"] = view.scores.numpy(), view.final_scores.numpy()
     below = "below the score threshold"
     frame["fate"] = ["kept" if i in kept else "suppressed" if step else below for i, step in enumerate(steps)]
     frame["step"] = steps
@@ -197,7 +216,7 @@ def fates(view: Suppression) -> pd.DataFrame:
 def survivor_rows(view: Suppression) -> pd.DataFrame:
     """The boxes that are left, best first, with their scores before and after."""
     kept = view.trace.kept.tolist()
-    return _rows(view, kept, {"Raw score": view.raw.scores[kept], "Final score": view.trace.scores})
+    return _rows(view, kept, {"Raw score": view.scores[kept], "Final score": view.trace.scores})
 
 
 def lowered_rows(view: Suppression, step: int) -> pd.DataFrame:

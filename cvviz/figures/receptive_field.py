@@ -23,7 +23,7 @@ FLOOR = 1e-5  # relative gradient at the dark end of the scale
 # The mean of ImageNet in 0..255: what zero padding looks like once a picture has been normalised.
 PADDING = (124, 116, 104)
 PALE = 225  # grey of what a threshold cuts away; no colour of the scale
-SHADE = 0.45  # brightness where no gradient arrives
+SHADE = 0.5  # brightness where no gradient arrives
 
 Span = tuple[int, int]  # (first, end) in pixels
 
@@ -233,26 +233,35 @@ def step_name(node: Node) -> str:
 
 
 def recursion(nodes: Sequence[Node], fields: Sequence[Field], index: int) -> str:
-    """How the field of a step follows from the one before, with its numbers, as Markdown."""
-    node, after = nodes[index], fields[index]
-    read, layer = [fields[source] for source in node.sources], node.layer
-    first, end = after.spans[0]
-    if layer is None:
-        branches = r" \cup ".join(f"[{low}, {high})" for low, high in (field.span(0) for field in read))
-        lines = [rf"\text{{unit 0}} &: {branches} = [{first}, {end})", f"r &= {end} - ({first}) = {after.size}"]
-    elif len(after.spans) > 1:
-        lines = [rf"r &= {end} - ({first}) = {after.size} \quad \text{{(unit 0)}}", f"j &= {after.jump}"]
-    else:
-        k, s, p, d = layer.kernel_size, layer.stride, layer.padding, layer.dilation
-        size, jump, reach = read[0].size, read[0].jump, layer.extent - 1
-        lines = [
-            rf"k_\text{{eff}} &= d\,(k - 1) + 1 = {d} \cdot {k - 1} + 1 = {layer.extent}",
-            rf"r &\leftarrow r + (k_\text{{eff}} - 1)\, j = {size} + {reach} \cdot {jump} = \mathbf{{{after.size}}}",
-            rf"\text{{start}} &\leftarrow \text{{start}} + \left(\tfrac{{k_\text{{eff}} - 1}}{{2}} - p\right) j "
-            rf"= {read[0].start:g} + ({reach / 2:g} - {p}) \cdot {jump} = {after.start:g}",
-            rf"j &\leftarrow s\, j = {s} \cdot {jump} = {after.jump}",
-        ]
+    """How the field of a step follows from the one before, with its numbers, as Markdown. c is the centre of unit 0."""
+    lines = _branches(nodes, fields, index) if nodes[index].layer is None else _window(nodes, fields, index)
     return "$$\\begin{aligned}" + r" \\ ".join(lines) + "\\end{aligned}$$"
+
+
+def _window(nodes: Sequence[Node], fields: Sequence[Field], index: int) -> list[str]:
+    node, after = nodes[index], fields[index]
+    before, layer = fields[node.sources[0]], node.layer
+    if layer is None or len(after.spans) > 1:  # behind up-sampling only unit 0 can be told
+        first, end = after.spans[0]
+        return [rf"r &= {end} - ({first}) = \mathbf{{{end - first}}} \quad \text{{(unit 0)}}", rf"j &= {after.jump}"]
+    k, s, p, d, reach = layer.kernel_size, layer.stride, layer.padding, layer.dilation, layer.extent - 1
+    size, jump = before.size, before.jump
+    return [
+        rf"k_\text{{eff}} &= d\,(k - 1) + 1 = {d} \cdot {k - 1} + 1 = {layer.extent}",
+        rf"r &\leftarrow r + (k_\text{{eff}} - 1)\, j = {size} + {reach} \cdot {jump} = \mathbf{{{after.size}}}",
+        rf"c &\leftarrow c + \left(\tfrac{{k_\text{{eff}} - 1}}{{2}} - p\right) j "
+        rf"= {before.start:g} + ({reach / 2:g} - {p}) \cdot {jump} = {after.start:g}",
+        rf"j &\leftarrow s\, j = {s} \cdot {jump} = {after.jump}",
+    ]
+
+
+def _branches(nodes: Sequence[Node], fields: Sequence[Field], index: int) -> list[str]:
+    """The union, and before it the recursion of the branch that sees most."""
+    sources, (first, end) = nodes[index].sources, fields[index].spans[0]
+    widest = max(sources, key=lambda source: fields[source].size)
+    spans = r" \cup ".join(f"[{low}, {high})" for low, high in (fields[source].spans[0] for source in sources))
+    union = rf"\text{{union}} &: {spans} = [{first}, {end})"
+    return [*(_window(nodes, fields, widest)[:2] if nodes[widest].layer else []), union]
 
 
 def steps_table(
@@ -260,11 +269,12 @@ def steps_table(
 ) -> pd.DataFrame:
     """One row a step: its window, the side of its map, and its field."""
     rows = []
+    # A stack of large strides leaves 64-bit integers behind: then as text.
+    exact = max(max(field.size, field.jump) for field in fields) < 2**53
     for node, field, side, held in zip(nodes, fields, sizes, effective, strict=True):
         layer = node.layer
         window = (layer.kernel_size, layer.stride, layer.padding, layer.dilation) if layer else (None,) * 4
-        # As text: a stack of large strides leaves the range of 64-bit integers behind.
-        geometry = (str(field.size), str(field.jump), f"{field.start:g}")
+        geometry = [number if exact else str(number) for number in (field.size, field.jump, field.start)]
         rows.append((step_name(node), node.kind, *window, side, *geometry, held or None))
     names = ["Map side", "Field (px)", "Jump (px)", "First centre (px)", "95 % rows"]
     frame = pd.DataFrame(rows, columns=["Step", "Kind", "k", "s", "p", "d", *names])

@@ -17,17 +17,18 @@ def view(params: Params, result: Result) -> None:
         st.metric("Jump", f"{field.jump:.6g} px")
         st.metric("95 % of the gradient", f"{held} rows" if held else "not measured")
     st.markdown(
-        f"The field is centred at ({sum(rows) / 2:.6g}, {sum(columns) / 2:.6g}) px (vermillion dot). Stretching the map "
-        f"over the input would put the unit at ({laid[0]:.6g}, {laid[1]:.6g}) px (green dot). The picture is as bright "
-        "as the root of the gradient; its frame is zero padding."
+        f"The field is centred at ({sum(rows) / 2:.6g}, {sum(columns) / 2:.6g}) px, the vermillion dot. Stretching the "
+        f"map over the input would put the unit at ({laid[0]:.6g}, {laid[1]:.6g}) px, the green dot. The picture is as "
+        "bright as the root of the gradient; its frame is zero padding."
     )
     chart = growth_chart(result.fields, result.effective, input_size=params.px, chosen=result.index)
     st.plotly_chart(chart, key="growth", config={"displaylogo": False})
     st.caption(
-        "The solid line climbs by (k_eff − 1) jumps a layer: a stride adds nothing of its own, but every later layer then "
-        "counts for more. Weights are equal, activations off, poolings averages; nothing is clipped at the border."
+        "The solid line climbs by (k_eff − 1) jumps a layer: a stride adds nothing itself, but each later layer adds "
+        "more. Dips are the shortcuts of residual blocks. Weights are equal, activations off, poolings averages; "
+        "nothing is clipped at the border."
     )
-    st.dataframe(CONCEPT.table(params, result), hide_index=True, height=320)
+    st.dataframe(CONCEPT.table(params, result).drop(columns="Kind"), hide_index=True, height=320)
 
 
 ui.explorer(CONCEPT, view)

@@ -14,7 +14,7 @@ def view(params: Params, result: Result) -> None:
         st.caption(note)
     boxes, step = result.view, result.step
     counts = {
-        "Raw boxes": len(boxes.raw.scores),
+        "Raw boxes": len(boxes.scores),
         "In the race": int(boxes.competing.sum()),
         "Survivors": len(boxes.trace.kept),
     }

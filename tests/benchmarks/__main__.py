@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from tests.e2e.server import serve
 
 # Seconds after a paint until a press is over. A slider of the app says its last word 250 ms after the last key.
 REST, BARE_REST = 0.45, 0.1
+START = time.perf_counter()
 BROWSER_OPTIONS = ["--no-sandbox", "--disable-background-networking"]
 
 
@@ -140,8 +142,8 @@ def warm(browser: Browser, slugs: Sequence[str], amounts: Amounts, folder: Path)
 
 
 def tell(what: str) -> None:
-    """Say on stderr what is being measured."""
-    print(f"measuring {what} ...", file=sys.stderr)
+    """Say on stderr what is being measured, and at which second of the run."""
+    print(f"{time.perf_counter() - START:4.0f} s  {what}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -126,7 +126,7 @@ def warm_up(tab: Tab) -> None:
 def interact(tab: Tab, presses: int) -> None:
     """Press keys as fast as the page follows, with a rest now and then, as a hand does."""
     for number in range(1, presses + 1):
-        tab.press(limit=1)
+        tab.press(limit=1, patience=0)
         if number % 10 == 0:
             tab.settle()
 

@@ -2,7 +2,6 @@
 // A page of the app is watched at its stage, and failing that at the words of its stage and numbers; the bare page at
 // its text. Boxes that are dragged follow the hand without the server, so they do not count as a change.
 window.bench = (() => {
-  const PATIENCE = 600 // milliseconds that words wait for the picture to follow
   const LONGEST_START = 60000 // milliseconds that a page may take to come
   const SHAPES = "path, image, rect, circle, text, use"
   let dirty = true
@@ -106,8 +105,9 @@ window.bench = (() => {
       return Number(focused.value) <= Number(focused.min) ? "ArrowRight" : ""
     },
 
-    // Wait for one key press and for what it changes; `outcome` tells.
-    arm(limit) {
+    // Wait for one key press and for what it changes within `limit` ms; `outcome` tells. When the words have changed the
+    // picture has `patience` ms left to follow.
+    arm({ limit, patience }) {
       begin()
       outcome = new Promise((resolve) => {
         const onKey = () => {
@@ -121,7 +121,7 @@ window.bench = (() => {
               return true
             }
             if (what === "words" && !worded) afterPaint((now) => (worded ||= now - start))
-            if (worded && waited > worded + PATIENCE) resolve({ by: "words", ms: worded })
+            if (worded && waited > worded + patience) resolve({ by: "words", ms: worded })
             else if (waited > limit) resolve({ by: "nothing", ms: waited })
             else return false
             return true

@@ -55,11 +55,15 @@ class Tab:
         found = self.page.locator(CONTROLS[self.kind]).locator("visible=true")
         return found.last if self.kind == "box" else found.first
 
-    def press(self, limit: float = 3) -> tuple[Literal["stage", "words", "nothing"], float]:
-        """Press an arrow key: what it changed within ``limit`` seconds, and the ms from the key to the first paint."""
+    def press(self, limit: float = 3, patience: float = 0.6) -> tuple[Literal["stage", "words", "nothing"], float]:
+        """Press an arrow key: what it changed within ``limit`` seconds, and the ms from the key to the first paint.
+
+        Args:
+            patience: seconds that the picture may come after the words, which are the answer if it does not.
+        """
         self.control().focus()
         self._key = self.page.evaluate("bench.way()") or self._key
-        self.page.evaluate("limit => bench.arm(limit)", 1000 * limit)
+        self.page.evaluate("waits => bench.arm(waits)", {"limit": 1000 * limit, "patience": 1000 * patience})
         self.page.keyboard.press(self._key)
         outcome = self.page.evaluate("bench.outcome()")
         self._way += 1

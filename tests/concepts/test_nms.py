@@ -90,7 +90,7 @@ class TestSteps:
 class TestThresholdEnds:
     def test_one_suppresses_nothing_and_zero_all_that_overlaps(self):
         everything = compute(Params(iou=1.0, score=0.0))
-        assert len(everything.view.trace.kept) == len(everything.view.raw.scores)
+        assert len(everything.view.trace.kept) == len(everything.view.scores)
         apart = compute(Params(iou=0.0, score=0.0)).view
         kept = apart.trace.overlaps[apart.trace.kept][:, apart.trace.kept]
         assert torch.equal(kept, torch.eye(len(kept), dtype=kept.dtype))

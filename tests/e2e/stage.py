@@ -6,11 +6,11 @@ import time
 
 from playwright.sync_api import Locator, Page
 
-# Everything that the stage shows, as one string: curves of a chart, or pictures and shapes of scenes.
+# Everything that answers a control, as one string: curves of a chart or pictures and shapes of scenes, and the numbers.
 SIGNATURE = """() => {
-  const parts = []
+  const parts = [document.querySelector(".st-key-numbers")?.innerText ?? ""]
   const stage = document.querySelector(".st-key-stage")
-  if (!stage) return ""
+  if (!stage?.querySelector(".js-plotly-plot .trace path, [data-testid^=stBidi]")) return ""
   for (const path of stage.querySelectorAll(".js-plotly-plot .trace path, .js-plotly-plot .trace text"))
     parts.push(path.getAttribute("d") ?? path.textContent, path.getAttribute("transform") ?? "")
   for (const host of stage.querySelectorAll("*")) {

@@ -17,7 +17,7 @@ from cvviz.data.images import Picture, per_picture, sample
 from cvviz.figures import receptive_field as drawing
 from cvviz.figures.scene import Scene
 from cvviz.ops import receptive_field as rf
-from cvviz.ops.module_receptive_field import trace
+from cvviz.ops.receptive_field import trace
 
 NETWORKS = {
     "own": "Your own stack",

@@ -101,6 +101,18 @@ class Result:
     outcome: Outcome | None
     notes: tuple[str, ...]
 
+    @property
+    def missed(self) -> Tensor:
+        """(M, 4), objects of the drawn crowd without a box."""
+        if self.scene is None or self.outcome is None:
+            return torch.empty(0, 4)
+        return self.scene.truth[list(self.outcome.missed)]
+
+    @property
+    def extra(self) -> tuple[int, ...]:
+        """Boxes on the drawn crowd that found nothing new."""
+        return self.outcome.extra if self.outcome else ()
+
 
 def compute(params: Params) -> Result:
     """Raw boxes of the chosen source, and every step of the chosen suppression."""
@@ -126,7 +138,7 @@ def compute(params: Params) -> Result:
         score_threshold=params.score,
     )
     return Result(
-        view=Suppression(pixels, scale, raw, trace),
+        view=Suppression(pixels, scale, raw.boxes, raw.scores, raw.labels, raw.names, trace),
         step=min(params.step, len(trace.kept)),
         done=params.step == END or params.step > len(trace.kept),
         scene=scene,
@@ -137,8 +149,8 @@ def compute(params: Params) -> Result:
 
 def inputs(_: Params, result: Result) -> dict[str, object]:
     """The raw boxes, which the reference starts from."""
-    raw = result.view.raw
-    return {"boxes": raw.boxes.tolist(), "scores": raw.scores.tolist(), "labels": raw.labels.tolist()}
+    view = result.view
+    return {"boxes": view.boxes.tolist(), "scores": view.scores.tolist(), "labels": view.labels.tolist()}
 
 
 def reference(
@@ -201,10 +213,10 @@ def stage(params: Params, result: Result) -> tuple[Scene, Scene]:
     """What the detector said beside what is left."""
     view, step, count = result.view, result.step, len(result.view.trace.kept)
     competing = int(view.competing.sum())
-    left = raw_scene(view, f"Raw: {boxes_of(len(view.raw.scores))}, {competing} from score {params.score:.2f} on")
+    left = raw_scene(view, f"Raw: {boxes_of(len(view.scores))}, {competing} from score {params.score:.2f} on")
     if result.done:
         caption = f"Survivors: {boxes_of(count)}, {setting(params)}"
-        return left, survivors_scene(view, caption, scene=result.scene, outcome=result.outcome)
+        return left, survivors_scene(view, caption, missed=result.missed, extra=result.extra)
     if step == 0:
         return left, step_scene(view, 0, f"Before the first step: {boxes_of(competing)} in the race")
     fate = "suppressed" if params.method == "hard" else "lowered"
@@ -215,7 +227,7 @@ def stage(params: Params, result: Result) -> tuple[Scene, Scene]:
 def describe(params: Params, result: Result) -> str:
     """Numbers in, numbers out, and what the step shown does."""
     trace, step, count = result.view.trace, result.step, len(result.view.trace.kept)
-    total, competing = boxes_of(len(result.view.raw.scores), "raw "), int(result.view.competing.sum())
+    total, competing = boxes_of(len(result.view.scores), "raw "), int(result.view.competing.sum())
     start = f"Left: {total}, {competing} of them with a score of at least {params.score:.2f}. Right: "
     if result.done:
         end = f"{boxes_of(count)} left by {setting(params)}."

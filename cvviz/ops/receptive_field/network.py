@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from torch import fx, nn
 
-from cvviz.ops.receptive_field import Field, Layer, Node, node_fields, node_sizes
+from cvviz.ops.receptive_field.layers import Field, Layer, Node, node_fields, node_sizes
 
 # Functions and methods, by name: those that leave every unit in its place, that merge maps, that end the spatial part.
 # fmt: off
