@@ -119,9 +119,7 @@ def _people(grey: MatLike) -> Found:
         # OpenCV 4.14 does not check this: it writes outside its memory, and the process dies.
         return (), ()
     hog.setSVMDetector(np.asarray(cv2.HOGDescriptor.getDefaultPeopleDetector()))
-    return hog.detectMultiScale(
-        grey, hitThreshold=-1, winStride=(8, 8), padding=(16, 16), scale=1.05, groupThreshold=0
-    )
+    return hog.detectMultiScale(grey, hitThreshold=-1, winStride=(8, 8), padding=(16, 16), scale=1.05, groupThreshold=0)
 
 
 def _array(pixels: Tensor) -> NDArray[np.uint8]:

@@ -78,9 +78,7 @@ class View:
 
     def show(self, params: Any) -> None:
         """Event of a preset or the reset button: set everything but the user's own files."""
-        controls = controls_of(self.concept.params)
-        kept = {name: getattr(self.params, name) for name, control in controls.items() if not control.in_url}
-        self.params = replace(params, **kept)
+        self.params = self.with_own_files(params)
         self.errors.clear()
         self._rerun()
 
@@ -93,6 +91,12 @@ class View:
         # the stage: there the default is right, and naming it would cost a second run.
         if not self.live:
             st.rerun([CONTROLS, STAGE])
+
+    def with_own_files(self, params: Any) -> Any:
+        """``params`` with the files that the user has given."""
+        controls = controls_of(self.concept.params)
+        kept = {name: getattr(self.params, name) for name, control in controls.items() if not control.in_url}
+        return replace(params, **kept)
 
     def result(self) -> Any:
         """Result at ``params``, computed once."""

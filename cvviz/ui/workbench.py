@@ -106,7 +106,8 @@ def draw_check(check: Check) -> None:
 def draw_presets(view: View) -> None:
     """Worked examples as pills; the one that is on the screen is lit, and says what to look at."""
     key, presets = view.key("preset"), view.concept.presets
-    active = next((name for name, preset in presets.items() if preset.params == view.params), None)
+    shown = ((name, view.with_own_files(preset.params)) for name, preset in presets.items())
+    active = next((name for name, params in shown if params == view.params), None)
 
     def chosen() -> None:
         name = st.session_state[key]

@@ -12,12 +12,11 @@ from statistics import median, quantiles
 import psutil
 from playwright.sync_api import Browser, Error
 
-from tests.benchmarks.tab import Tab, fresh_tab
+from tests.benchmarks.tab import PAGES, Tab, fresh_tab
 from tests.e2e.server import ROOT, serve
 
 APP = ROOT / "app.py"
 BARE = Path(__file__).with_name("bare.py")
-THROWN_AWAY = 4  # presses before the first that counts
 
 
 @dataclass
@@ -60,6 +59,7 @@ class Feel:
         app: key presses on it.
         bare: key presses on the bare page in between.
         updates: of the stage, painted per second of a drag.
+        answers: of the app, per second of a drag, whether or not they changed the stage.
         asked: values that the drag asked for, per second.
         failed: why there is nothing.
     """
@@ -69,8 +69,17 @@ class Feel:
     app: Keys = field(default_factory=Keys)
     bare: Keys = field(default_factory=Keys)
     updates: float = float("nan")
+    answers: float = float("nan")
     asked: float = float("nan")
     failed: str = ""
+
+    def rare(self) -> bool:
+        """Whether most values of the control look alike on the stage, so that its updates say nothing of the speed."""
+        return self.updates < self.answers / 2
+
+    def rate(self) -> float:
+        """Updates per second of a drag: of the stage, or where they are rare, of the numbers beside it."""
+        return self.answers if self.rare() else self.updates
 
 
 def cold_starts(browser: Browser, slug: str, rounds: int, folder: Path) -> dict[str, float]:
@@ -101,9 +110,9 @@ def feel(app: Tab, bare: Tab, slug: str, presses: int, drags: int) -> Feel:
     if not app.take_control():
         found.failed = "no control to move"
         return found
-    found.control = app.kind
     for tab in (app, bare):
-        warm_up(tab)
+        tab.warm_up()
+    found.control = "slider in large steps" if app.keys is PAGES else app.kind
     for _ in range(presses):
         for tab, keys in ((app, found.app), (bare, found.bare)):
             keys.press(tab)
@@ -112,15 +121,8 @@ def feel(app: Tab, bare: Tab, slug: str, presses: int, drags: int) -> Feel:
     for _ in range(drags):
         rates.append(app.drag())
         app.settle()
-    found.updates, found.asked = (median(rate) for rate in zip(*rates, strict=True))
+    found.updates, found.answers, found.asked = (median(rate) for rate in zip(*rates, strict=True))
     return found
-
-
-def warm_up(tab: Tab) -> None:
-    """Presses that do not count."""
-    for _ in range(THROWN_AWAY):
-        tab.press()
-        tab.settle()
 
 
 def interact(tab: Tab, presses: int) -> None:
@@ -133,7 +135,7 @@ def interact(tab: Tab, presses: int) -> None:
 
 def growth(tab: Tab, pid: int, presses: int) -> tuple[float, float]:
     """Memory of the server before and after ``presses``."""
-    warm_up(tab)
+    tab.warm_up()
     before = memory(pid)
     interact(tab, presses)
     return before, memory(pid)

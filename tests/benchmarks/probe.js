@@ -96,35 +96,38 @@ window.bench = (() => {
 
     idle: () => document.querySelector("[data-testid=stApp]")?.dataset.testScriptState === "notRunning",
 
-    // The key that still has a way to go, or "" where either does.
+    // 1 or -1 where a slider can go only up or down, else 0.
     way() {
       let focused = document.activeElement
       while (focused?.shadowRoot?.activeElement) focused = focused.shadowRoot.activeElement
-      if (!focused?.matches("input[type=range]")) return ""
-      if (Number(focused.value) >= Number(focused.max)) return "ArrowLeft"
-      return Number(focused.value) <= Number(focused.min) ? "ArrowRight" : ""
+      if (!focused?.matches("input[type=range]")) return 0
+      if (Number(focused.value) >= Number(focused.max)) return -1
+      return Number(focused.value) <= Number(focused.min) ? 1 : 0
     },
 
-    // Wait for one key press and for what it changes within `limit` ms; `outcome` tells. When the words have changed the
-    // picture has `patience` ms left to follow.
+    // Wait for one key press and for what it changes within `limit` ms; `outcome` tells. Once the words have changed, or
+    // the app has said that all is shown, the picture has `patience` ms left to follow.
     arm({ limit, patience }) {
       begin()
       outcome = new Promise((resolve) => {
         const onKey = () => {
           const start = performance.now()
-          let worded = 0
+          const times = { words: 0, answer: 0 }
+          const onShown = () => (times.answer ||= performance.now() - start)
+          document.addEventListener("cvviz-shown", onShown)
+          const end = (by, ms) => {
+            document.removeEventListener("cvviz-shown", onShown)
+            resolve({ by, ms })
+          }
           eachFrame(() => {
             const what = changed()
             const waited = performance.now() - start
-            if (what === "stage") {
-              afterPaint((now) => resolve({ by: "stage", ms: now - start }))
-              return true
-            }
-            if (what === "words" && !worded) afterPaint((now) => (worded ||= now - start))
-            if (worded && waited > worded + patience) resolve({ by: "words", ms: worded })
-            else if (waited > limit) resolve({ by: "nothing", ms: waited })
+            const last = times.words || times.answer ? (times.words || times.answer) + patience : limit
+            if (what === "words") afterPaint((now) => (times.words ||= now - start))
+            else if (what === "stage") afterPaint((now) => end("stage", now - start))
+            else if (waited > last) end(times.words ? "words" : "nothing", times.words || waited)
             else return false
-            return true
+            return what !== "words"
           })
         }
         addEventListener("keydown", onKey, { capture: true, once: true })
@@ -133,10 +136,13 @@ window.bench = (() => {
 
     outcome: () => outcome,
 
-    // Count the frames in which the picture changed, and the values that the hand asked for, until `counted`.
+    // Until `counted`: the frames in which the picture changed, the answers of the app, whether or not they changed it,
+    // and the values that the hand asked for.
     count() {
       begin()
-      const mine = (tally = { updates: 0, asked: 0, start: performance.now() })
+      const mine = (tally = { updates: 0, answers: 0, asked: 0, start: performance.now() })
+      const onShown = () => (mine.answers += 1)
+      document.addEventListener("cvviz-shown", onShown)
       let last = ""
       const onInput = ({ detail }) => {
         if (detail.text !== last) mine.asked += 1
@@ -145,14 +151,17 @@ window.bench = (() => {
       document.addEventListener("cvviz-input", onInput)
       eachFrame(() => {
         if (tally === mine) mine.updates += changed() === "stage"
-        else document.removeEventListener("cvviz-input", onInput)
+        else {
+          document.removeEventListener("cvviz-shown", onShown)
+          document.removeEventListener("cvviz-input", onInput)
+        }
         return tally !== mine
       })
     },
 
     counted() {
       const seconds = (performance.now() - tally.start) / 1000
-      const rates = { updates: tally.updates / seconds, asked: tally.asked / seconds }
+      const rates = [tally.updates, tally.answers, tally.asked].map((number) => number / seconds)
       tally = null
       return rates
     },

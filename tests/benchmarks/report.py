@@ -63,14 +63,16 @@ def feel_rows(found: Feel) -> list[Row]:
     if found.failed:
         return [Row(f"{found.slug}: key press to paint p50, ms", float("nan"), None, note=found.failed)]
     app, bare = found.app, found.bare
-    notes = [f"{found.control}, {len(app.times) + app.missed} presses, {app.missed} missed"]
+    notes = [f"{found.control}, {len(app.times) + app.missed} presses, {app.missed} changed nothing"]
     notes += [f"{app.words} in the words alone"] if app.words else []
     notes += [f"{bare.missed} missed on the bare page"] if bare.missed else []
-    asked = f"{found.control}, {found.asked:.0f} values per second asked for"
+    drag = f"{found.asked:.0f} values per second asked for"
+    if found.rare():
+        drag += f"; answers, of which {found.updates:.1f} changed the stage"
     return [
         Row(f"{found.slug}: key press to paint p50, ms", app.p50(), bare.p50(), note="; ".join(notes)),
         Row(f"{found.slug}: key press to paint p95, ms", app.p95(), bare.p95()),
-        Row(f"{found.slug}: stage updates per second of a drag", found.updates, None, 1, asked),
+        Row(f"{found.slug}: stage updates per second of a drag", found.rate(), None, 1, drag),
     ]
 
 
@@ -99,7 +101,7 @@ def table(rows: Sequence[Row]) -> str:
 def verdicts(cold: Mapping[str, float], feels: Sequence[Feel], memory: Memory | None) -> list[str]:
     """One line per target."""
     ratios = {found.slug: found.app.p50() / found.bare.p50() for found in feels}
-    updates = {found.slug: found.updates for found in feels}
+    updates = {found.slug: found.rate() for found in feels}
     home = cold["home"] / cold["bare"]
     # What could not be measured is the worst of all.
     slow = max(ratios, key=lambda slug: (isnan(ratios[slug]), ratios[slug]))

@@ -17,7 +17,9 @@ CONTROLS = {
     "box": ".st-key-stage .box",
     "bare": "[data-testid=stSlider] input[type=range]",
 }
-OTHER = {"ArrowLeft": "ArrowRight", "ArrowRight": "ArrowLeft"}
+# Up and down.
+ARROWS, PAGES = ("ArrowRight", "ArrowLeft"), ("PageUp", "PageDown")
+THROWN_AWAY = 4  # presses before the first that counts
 STRETCH = 20  # presses after which a box turns round, so that it never reaches the edge
 SWEEP = 0.32  # seconds that a drag takes from one end to the other
 TICK = 0.016  # seconds between two moves of the pointer
@@ -33,8 +35,9 @@ class Tab:
         self.url = url
         self.rest = rest
         self.kind = ""
-        self._key = "ArrowRight"
-        self._way = 0
+        self.keys = ARROWS
+        self._up = True
+        self._stretch = 0
 
     def open(self, path: str = "", shows: str = "") -> float:
         """Go to a page; time of the epoch, in seconds, at which it showed ``shows``, a selector, or else its stage."""
@@ -62,22 +65,39 @@ class Tab:
             patience: seconds that the picture may come after the words, which are the answer if it does not.
         """
         self.control().focus()
-        self._key = self.page.evaluate("bench.way()") or self._key
+        way = self.page.evaluate("bench.way()")
+        self._up = way > 0 if way else self._up
         self.page.evaluate("waits => bench.arm(waits)", {"limit": 1000 * limit, "patience": 1000 * patience})
-        self.page.keyboard.press(self._key)
+        self.page.keyboard.press(self.keys[0 if self._up else 1])
         outcome = self.page.evaluate("bench.outcome()")
-        self._way += 1
-        if outcome["by"] == "nothing" or (self.kind == "box" and self._way >= STRETCH):
-            self._key, self._way = OTHER[self._key], 0
+        self._stretch += 1
+        if self.kind == "box" and (outcome["by"] == "nothing" or self._stretch >= STRETCH):
+            self._up, self._stretch = not self._up, 0
         return outcome["by"], outcome["ms"]
+
+    def warm_up(self) -> None:
+        """Presses that do not count. Where the steps of the arrow keys are too fine to be seen, larger ones are taken."""
+        self.keys = ARROWS
+        seen = self._rehearse()
+        if self.kind == "slider" and seen < THROWN_AWAY / 2:
+            self.keys = PAGES
+            self.keys = PAGES if self._rehearse() > seen else ARROWS
+
+    def _rehearse(self) -> int:
+        # How many of a few presses change the stage.
+        seen = 0
+        for _ in range(THROWN_AWAY):
+            seen += self.press()[0] == "stage"
+            self.settle()
+        return seen
 
     def settle(self) -> None:
         """Wait until the last input is over for the page and for the server."""
         self.page.wait_for_timeout(1000 * self.rest)
         self.page.wait_for_function("bench.idle()", timeout=20_000)
 
-    def drag(self, seconds: float = 2) -> tuple[float, float]:
-        """Move the control to and fro with the mouse: (updates painted, values asked for), both per second."""
+    def drag(self, seconds: float = 2) -> tuple[float, float, float]:
+        """Move the control to and fro with the mouse: stages painted, answers, values asked for, each per second."""
         middle, y, reach = self._span()
         mouse = self.page.mouse
         mouse.move(middle, y)
@@ -87,9 +107,9 @@ class Tab:
         while (gone := time.perf_counter() - start) < seconds:
             mouse.move(middle + reach * triangle(gone / SWEEP), y)
             time.sleep(max(0, TICK - (time.perf_counter() - start - gone)))
-        rates = self.page.evaluate("bench.counted()")
+        updates, answers, asked = self.page.evaluate("bench.counted()")
         mouse.up()
-        return rates["updates"], rates["asked"]
+        return updates, answers, asked
 
     def _span(self) -> tuple[float, float, float]:
         # Middle of the way of the pointer, its height, and how far it goes to either side.
