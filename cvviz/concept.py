@@ -165,4 +165,4 @@ def largest_difference(actual: Tensor, expected: Tensor) -> float:
     first, second = actual.detach().double(), expected.detach().double()
     same = (first == second) | (first.isnan() & second.isnan())
     difference = (first - second).abs().masked_fill(same, 0.0)
-    return float(difference.nan_to_num(nan=float("inf")).max())
+    return float(difference.nan_to_num(nan=float("inf"), posinf=float("inf")).max())

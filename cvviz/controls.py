@@ -11,7 +11,6 @@ value that a concept's ``reference`` receives (``plain``).
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from cvviz.data.images import Picture, sample, sample_names
 from cvviz.ops.receptive_field import Layer
 
 XYXY = tuple[float, float, float, float]
+OWN = "mine"  # what stands in the address for a picture of the visitor's own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +78,7 @@ class Slider(Control):
         except ValueError:
             kind = "a whole number" if self.integer else "a number"
             raise ValueError(f"{self.label} must be {kind}, got “{shorten(text)}”.") from None
-        if not (math.isfinite(value) and self.low <= value <= self.high):
+        if not self.low <= value <= self.high:  # NaN fails
             raise ValueError(f"{self.label} must lie between {self.low:g} and {self.high:g}, got {shorten(text)}.")
         return value
 
@@ -198,14 +198,18 @@ class LayerStack(Control):
 
     def decode(self, text: str) -> tuple[Layer, ...]:
         layers: list[Layer] = []
+        count = 0
         for word in re.split(r"[\s,;]+", text.strip()):
             match = re.fullmatch(r"(?:(\d{1,2})[*x])?k?(\d{1,3})((?:[spd]\d{1,3}|psame)*)", word.lower())
             if not match:
                 example = "write each layer like k3s2p1d1, for example k7s2p3 k3"
                 raise ValueError(f"{self.label}: cannot read “{shorten(word)}”; {example}.")
-            layers += [self._layer(word, int(match[2]), match[3])] * int(match[1] or 1)
-        if not 1 <= len(layers) <= self.most:
-            raise ValueError(f"{self.label} takes 1 to {self.most} layers, got {len(layers)}.")
+            layer, repeats = self._layer(word, int(match[2]), match[3]), int(match[1] or 1)
+            count += repeats
+            if count <= self.most:  # however long the text is
+                layers += [layer] * repeats
+        if not 1 <= count <= self.most:
+            raise ValueError(f"{self.label} takes 1 to {self.most} layers, got {count}.")
         return tuple(layers)
 
     def _layer(self, word: str, kernel_size: int, options: str) -> Layer:
@@ -219,7 +223,7 @@ class LayerStack(Control):
         layer_range = {
             "kernel": (kernel_size, 1, self.most_kernel),
             "stride": (int(given.get("s", 1)), 1, self.most_stride),
-            "padding": (padding, 0, max(self.most_padding, padding if same else 0)),
+            "padding": (padding, 0, max(self.most_padding, dilation * (kernel_size - 1) // 2)),
             "dilation": (dilation, 1, self.most_dilation),
         }
         for name, (value, low, high) in layer_range.items():
@@ -284,8 +288,10 @@ class Image(Control):
         return str(value.name)
 
     def decode(self, text: str) -> Picture:
-        if text == "mine":
+        if text == OWN:
             raise ValueError("This link was made with somebody's own picture, which no link can carry.")
+        if text not in sample_names():
+            raise ValueError(f"{self.label} must be one of {', '.join(sample_names())}, got “{shorten(text)}”.")
         return sample(text)
 
     def limits(self, default: Any) -> tuple[Any, ...]:

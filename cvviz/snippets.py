@@ -36,11 +36,8 @@ def snippet(concept: Concept[Any, Any], params: Any, result: Any) -> str:
     functions = with_helpers(concept.reference)
     source = "\n\n\n".join(textwrap.dedent(inspect.getsource(function)) for function in functions)
     imports.update(imports_for(source, inspect.getsource(module) if module else ""))
-    call = (
-        "\n".join(["result = reference(", *arguments, ")", "print(result)"])
-        if arguments
-        else ("result = reference()\nprint(result)")
-    )
+    given = "\n" + "\n".join(arguments) + "\n" if arguments else ""
+    call = f"result = {concept.reference.__name__}({given})\nprint(result)"
     return "\n".join(sorted(imports, key=import_order)) + "\n\n\n" + source.strip() + f"\n\n\n{call}\n"
 
 
@@ -48,13 +45,15 @@ def with_helpers(function: Callable[..., Any]) -> list[Callable[..., Any]]:
     """``function`` and, before it, the functions of its own module that it calls, each before its caller."""
     module = inspect.getmodule(function)
     ordered: list[Callable[..., Any]] = []
+    seen = [function]
 
     def visit(current: Callable[..., Any]) -> None:
         for name in names_in(textwrap.dedent(inspect.getsource(current))):
             helper = getattr(module, name, None)
             if not inspect.isfunction(helper) or helper.__module__ != current.__module__:
                 continue
-            if helper is not current and helper not in ordered:
+            if helper not in seen:
+                seen.append(helper)
                 visit(helper)
         ordered.append(current)
 

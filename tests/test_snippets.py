@@ -94,6 +94,7 @@ class TestImports:
             "import torch.nn.functional as F",
             "from torch import Tensor",
             "from torch import arange as count_up",
+            "from torch.nn.functional import relu",
         ]
 
     @pytest.mark.parametrize(

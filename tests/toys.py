@@ -14,19 +14,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch import arange as count_up
+from torch.nn.functional import relu
 
 from cvviz.concept import Concept, Preset
 from cvviz.controls import Choice, File, Image, LayerStack, Slider, Toggle
 from cvviz.data.images import Picture, sample
 from cvviz.figures.scene import Scene
 from cvviz.ops.receptive_field import Layer
-
-
-def count_lines(name: str, data: bytes) -> int:
-    """Number of lines of an upload, refused if it has none."""
-    if not data:
-        raise ValueError(f"{name} is empty.")
-    return len(data.splitlines())
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +34,7 @@ class Params:
     negative: Annotated[bool, Toggle("Negative")] = False
     picture: Annotated[Picture, Image("Picture")] = sample("astronaut")
     backdrop: Annotated[Picture, Image("Backdrop", main=False)] = sample("coins")
-    log: Annotated[int | None, File("Log", types=("txt",), parse=count_lines)] = None
+    log: Annotated[int | None, File("Log", types=("txt",))] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +60,8 @@ def scaled(values: Tensor, gain: float) -> Tensor:
 
 
 def ramp(count: int) -> Tensor:
-    """Counts to ``count``."""
-    return count_up(whole(count), dtype=torch.float64)
+    """0, 1, 2 ... below ``count``."""
+    return relu(count_up(whole(count), dtype=torch.float64))
 
 
 def whole(count: float) -> int:

@@ -210,8 +210,8 @@ def _path(shape: Path) -> str:
     tag = "polygon" if shape.closed else "polyline"
     fill = f'fill="{shape.color}" fill-opacity="{shape.fill:g}"' if shape.closed else 'fill="none"'
     line = f'<{tag} points="{points}" {fill} {_stroke(shape.color, shape.width, shape.dash)}>{tip}</{tag}>'
-    if not shape.arrow or len(shape.points) < 2:
-        return line
+    if not shape.arrow or len(shape.points) < 2 or shape.points[-2] == shape.points[-1]:
+        return line  # an arrow of no length points nowhere
     (x1, y1), (x2, y2) = shape.points[-2], shape.points[-1]
     angle = np.degrees(np.arctan2(y2 - y1, x2 - x1))
     head = 4 + 2 * shape.width

@@ -61,7 +61,8 @@ def colorize(
     Args:
         values: (H, W), any real dtype.
         scale: "cividis" for magnitudes; "signed" for blue (negative), white (zero), vermillion (positive).
-        low, high: values at the ends of the scale; by default the extremes, and for "signed" symmetric about zero.
+        low, high: values at the ends of the scale, by default the extremes. "signed" reaches as far on either side of
+            zero, so that white is zero.
 
     Returns:
         (3, H, W) uint8.
@@ -73,8 +74,11 @@ def colorize(
         raise ValueError(f"values must have shape (H, W), got {tuple(values.shape)}.")
     data = values.detach().double().numpy()
     most = float(np.abs(data).max()) if data.size else 1.0
-    bottom = low if low is not None else (-most if scale == "signed" else float(data.min()) if data.size else 0.0)
-    top = high if high is not None else (most if scale == "signed" else float(data.max()) if data.size else 1.0)
+    if scale == "signed":
+        most = max((abs(end) for end in (low, high) if end is not None), default=most)
+        low, high = -most, most
+    bottom = low if low is not None else float(data.min()) if data.size else 0.0
+    top = high if high is not None else float(data.max()) if data.size else 1.0
     span = top - bottom or 1.0
     index = np.clip(np.rint((data - bottom) / span * 255), 0, 255).astype(np.uint8)
     if scale == "signed" and most == 0:

@@ -13,7 +13,7 @@ from typing import Any
 import streamlit as st
 
 from cvviz.concept import Check, Concept
-from cvviz.controls import Image
+from cvviz.controls import OWN, Image
 from cvviz.params import controls_of, from_query, to_query
 from cvviz.ui import tray
 
@@ -134,10 +134,14 @@ def open_view(concept: Concept[Any, Any]) -> View:
         view = st.session_state[store] = View(concept, start_params(concept))
     elif arrived and not asked:  # back by the navigation: as it was left
         view.written = {}
+        view.notes.clear()
         return view
     elif asked == view.written:
         return view
-    view.params, view.notes = from_query(start_params(concept), asked)
+    base = view.with_own_files(start_params(concept))
+    mine = {name for name, value in asked.items() if value == OWN and tray.own_picture()}
+    base = replace(base, **dict.fromkeys(mine, tray.own_picture()))
+    view.params, view.notes = from_query(base, {name: asked[name] for name in asked if name not in mine})
     view.written = asked
     view.live = False
     view.errors.clear()

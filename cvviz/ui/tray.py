@@ -12,6 +12,7 @@ import streamlit as st
 from cvviz.controls import Image
 from cvviz.data.images import Picture, sample, sample_names
 from cvviz.data.images import own_picture as read_picture
+from cvviz.ui.text import literal
 
 FORMATS = ["png", "jpg", "jpeg", "webp", "bmp", "gif", "tif", "tiff"]
 _OWN = "tray"
@@ -75,7 +76,7 @@ def choose_picture(
         if st.toggle("Use the camera", key=f"{key}/use-camera"):
             st.camera_input("Take a photo", key=camera, on_change=received, args=(camera,))
         if error:
-            st.error(error, icon=":material/broken_image:")
+            st.error(literal(error), icon=":material/broken_image:")
     if value.own:
         size = f" It was {value.original_size[0]} × {value.original_size[1]} px." if value.original_size else ""
         st.caption(f"Your picture stays in this session; a link shows a sample in its place.{size}")

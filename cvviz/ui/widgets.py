@@ -11,6 +11,7 @@ from cvviz.controls import Boxes, Choice, Control, File, Image, Ints, LayerStack
 from cvviz.params import controls_of
 from cvviz.ui.components.live import live_slider
 from cvviz.ui.state import View
+from cvviz.ui.text import literal
 from cvviz.ui.tray import choose_picture
 
 MOST_SEGMENTS = 3  # more options, or long ones, go into a list
@@ -45,7 +46,7 @@ def draw(view: View, name: str, control: Control) -> None:
         case File():
             _file(view, name, control, key, value)
     if error:
-        st.error(error, icon=":material/error:")
+        st.error(literal(error), icon=":material/error:")
 
 
 def _keep_in_step(key: str, value: Any) -> None:

@@ -17,7 +17,8 @@ from cvviz.ui.components.live import wire
 from cvviz.ui.components.scenes import show_scenes
 from cvviz.ui.header import draw_header, draw_pager
 from cvviz.ui.reading import draw_reading
-from cvviz.ui.state import CONTROLS, STAGE, View, open_view
+from cvviz.ui.state import CONTROLS, STAGE, View, open_view, start_params
+from cvviz.ui.text import literal
 from cvviz.ui.widgets import draw_controls
 
 log = logging.getLogger(__name__)
@@ -31,7 +32,7 @@ def draw_page(concept: Concept[Any, Any], view: Callable[[Any, Any], None] | Non
     draw_header(entry)
     current = open_view(concept)
     for note in current.notes:
-        st.warning(note, icon=":material/link_off:")
+        st.warning(literal(note), icon=":material/link_off:")
     with st.container(key="workbench"):
         left, right = st.columns([1, 2], gap="large")
     with left:
@@ -59,7 +60,7 @@ def stage(view: View, extras: Callable[[Any, Any], None] | None) -> None:
         draw_stage(view, extras)
     except ValueError as problem:  # what compute says of settings that have no result
         log.info("%s at %s: %s", view.concept.slug, view.params, problem)
-        st.warning(str(problem), icon=":material/rule:")
+        st.warning(literal(str(problem)), icon=":material/rule:")
     except Exception:
         log.exception("%s at %s", view.concept.slug, view.params)
         draw_failure(view)
@@ -179,4 +180,4 @@ def draw_failure(view: View) -> None:
 
 def reset(view: View) -> None:
     """Event of the reset buttons."""
-    view.show(view.concept.params())
+    view.show(start_params(view.concept))

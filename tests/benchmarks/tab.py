@@ -76,7 +76,7 @@ class Tab:
         return outcome["by"], outcome["ms"]
 
     def warm_up(self) -> None:
-        """Presses that do not count. Where the steps of the arrow keys are too fine to be seen, larger ones are taken."""
+        """Presses that do not count. Where the steps of the arrow keys are too fine to be seen, take larger ones."""
         self.keys = ARROWS
         seen = self._rehearse()
         if self.kind == "slider" and seen < THROWN_AWAY / 2:

@@ -136,6 +136,7 @@ class TestEveryConcept:
         assert any("-badge[" in text and badge in text for text in texts(app.markdown))
         assert linked(app) == [neighbour.slug for neighbour in neighbours(entry.slug) if neighbour]
 
+    @pytest.mark.slow
     def test_presets_with_their_code(self, entry):
         concept = entry.load()
         app = open_page(entry)

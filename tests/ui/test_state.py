@@ -311,6 +311,11 @@ class TestOpen:
         assert view.params == Params(gain=3.0)
         assert session.query_params == {"gain": "3"}
 
+    def test_what_was_said_of_a_link_is_not_said_again_on_coming_back(self, session):
+        assert len(session.visit("gain=99").notes) == 1
+        session.session_state["page"] = None
+        assert session.visit().notes == []
+
     def test_coming_back_by_a_link_shows_the_link(self, session):
         session.visit("gain=3")
         session.session_state["page"] = "another"
