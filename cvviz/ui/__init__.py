@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
     from cvviz.concept import Concept
 
 
@@ -19,3 +21,10 @@ def explorer(concept: Concept[Any, Any], view: Callable[[Any, Any], None] | None
     from cvviz.ui.workbench import draw_page  # torch comes with it, which the home page must not pay for
 
     draw_page(concept, view)
+
+
+def chart(figure: go.Figure, *, key: str, alt: str) -> None:
+    """Draw a further chart on a concept's page; ``alt`` says what it shows now."""
+    from cvviz.ui.charts import draw_chart
+
+    draw_chart(figure, key=key, alt=alt)

@@ -7,22 +7,24 @@ import logging
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib import import_module
 
 from streamlit.starlette import App
 
 from cvviz.catalogue import entries
 
+GRACE = 3.0  # seconds in which a first visitor's home page has the processor to itself
 LIBRARIES = ("torch", "torchvision", "plotly.graph_objects", "sklearn", "cv2")
 
 
 @lru_cache(maxsize=1)
-def start() -> threading.Thread:
-    """Begin the warm-up in a thread, once per process."""
-    thread = threading.Thread(target=warm_up, name="cvviz-warm-up", daemon=True)
-    thread.start()
-    return thread
+def start() -> threading.Timer:
+    """Begin the warm-up soon, in a thread, once per process. A concept page that is asked for first does not wait."""
+    timer = threading.Timer(GRACE, warm_up)
+    timer.name, timer.daemon = "cvviz-warm-up", True
+    timer.start()
+    return timer
 
 
 def warm_up() -> None:
@@ -43,8 +45,20 @@ def warm_up() -> None:
             entry.claims()
     except Exception:
         logging.getLogger(__name__).exception("warm-up")  # the page that needs it will say what is wrong
+    settle()
+
+
+def settle() -> None:
+    """Take what is loaded by now out of the garbage collector's sight."""
     gc.collect()
     gc.freeze()
+
+
+@cache
+def settle_after(slug: str) -> None:
+    """Settle once per process after the first visit of a page, which loads and memoises things of its own."""
+    logging.getLogger(__name__).debug("settled after %s", slug)
+    settle()
 
 
 @asynccontextmanager

@@ -13,6 +13,8 @@ from cvviz.concept import Check, Concept
 from cvviz.figures.scene import Scene
 from cvviz.params import controls_of
 from cvviz.snippets import snippet
+from cvviz.ui import warmup
+from cvviz.ui.charts import draw_chart
 from cvviz.ui.components.live import wire
 from cvviz.ui.components.scenes import show_scenes
 from cvviz.ui.header import draw_header, draw_pager
@@ -22,8 +24,6 @@ from cvviz.ui.text import literal
 from cvviz.ui.widgets import draw_controls
 
 log = logging.getLogger(__name__)
-
-CHART = {"displaylogo": False, "modeBarButtonsToRemove": ["lasso2d", "select2d", "autoScale2d"]}
 
 
 def draw_page(concept: Concept[Any, Any], view: Callable[[Any, Any], None] | None) -> None:
@@ -42,6 +42,7 @@ def draw_page(concept: Concept[Any, Any], view: Callable[[Any, Any], None] | Non
     with st.container(key="reading"):
         draw_reading(entry, current)
     draw_pager(entry)
+    warmup.settle_after(entry.slug)
 
 
 @st.fragment(key=CONTROLS)
@@ -80,7 +81,7 @@ def draw_stage(view: View, extras: Callable[[Any, Any], None] | None) -> None:
             scenes = [drawing] if isinstance(drawing, Scene) else drawing
             show_scenes(scenes, alt=alt, key=key)
         else:
-            st.plotly_chart(drawing, key=key, config=CHART, alt=alt)
+            draw_chart(drawing, key=key, alt=alt)
     with st.container(key="numbers"):
         draw_check(view.check(result))
         if concept.formula:

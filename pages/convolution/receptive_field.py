@@ -22,7 +22,8 @@ def view(params: Params, result: Result) -> None:
         "bright as the root of the gradient; its frame is zero padding."
     )
     chart = growth_chart(result.fields, result.effective, input_size=params.px, chosen=result.index)
-    st.plotly_chart(chart, key="growth", config={"displaylogo": False})
+    alt = f"Field, effective field and jump after each step; at the chosen one the field is {field.size:.6g} px."
+    ui.chart(chart, key="receptive-field/growth", alt=alt)
     st.caption(
         "The solid line climbs by (k_eff − 1) jumps a layer: a stride adds nothing itself, but each later layer adds "
         "more. Dips are the shortcuts of residual blocks. Weights are equal, activations off, poolings averages; "

@@ -12,13 +12,13 @@ def view(params: Params, result: Result) -> None:
     st.table(CONCEPT.table(params, result).set_index("method").style.format("{:.3f}"))
     if params.source == "drawn":
         alt = f"Histogram of Beta({params.alpha:g}, {params.alpha:g}); this step drew λ = {result.lam:.3f}."
-        st.plotly_chart(draws_figure(params.alpha, result.lam), key="mixup-cutmix/draws", alt=alt)
+        ui.chart(draws_figure(params.alpha, result.lam), key="mixup-cutmix/draws", alt=alt)
         st.caption("Moving α keeps the quantile that the seed has drawn, so λ glides instead of jumping.")
     if st.toggle("Loss at every prediction", key="mixup-cutmix/curves"):
         mixtures = {"Mixup": result.mixup, "CutMix": result.cutmix}
         weights = [("hard label", 1.0), *((name, mixed.label[0].item()) for name, mixed in mixtures.items())]
         alt = "Cross-entropy against the predicted probability of the first class; each curve is lowest at its label."
-        st.plotly_chart(loss_figure(params.p, weights), key="mixup-cutmix/losses", alt=alt)
+        ui.chart(loss_figure(params.p, weights), key="mixup-cutmix/losses", alt=alt)
     st.caption(
         "The first picture is reduced to at most 256 px a side; the second is centre-cropped to its shape and resized "
         "with antialiasing. Both are float: a blend in whole numbers (uint8) would have to round."
