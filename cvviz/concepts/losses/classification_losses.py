@@ -182,7 +182,7 @@ def stage(params: Params, result: Result) -> go.Figure:
     families = [int(name in BINARY) for name in params.losses]
     if params.axis == "logit":
         reach = REACH if abs(params.z) <= REACH else WIDEST
-        axis = Axis("Logit z of the true class (every other class has 0)", -reach, reach)
+        axis = Axis("Logit z of the true class (the others: 0)", -reach, reach)
         x, at = result.logits.expand(len(families), -1), result.logits.new_full((len(families),), params.z)
     else:
         axis = Axis("Probability p of the true class", -0.01, 1.01)
