@@ -34,11 +34,11 @@ def snippet(concept: Concept[Any, Any], params: Any, result: Any) -> str:
             arguments.append(f"    {name}={value!r},")
     module = inspect.getmodule(concept.reference)
     functions = with_helpers(concept.reference)
-    source = "\n\n\n".join(textwrap.dedent(inspect.getsource(function)) for function in functions)
+    source = "\n\n\n".join(textwrap.dedent(inspect.getsource(function)).strip() for function in functions)
     imports.update(imports_for(source, inspect.getsource(module) if module else ""))
     given = "\n" + "\n".join(arguments) + "\n" if arguments else ""
     call = f"result = {concept.reference.__name__}({given})\nprint(result)"
-    return "\n".join(sorted(imports, key=import_order)) + "\n\n\n" + source.strip() + f"\n\n\n{call}\n"
+    return "\n".join(sorted(imports, key=import_order)) + "\n\n\n" + source + f"\n\n\n{call}\n"
 
 
 def with_helpers(function: Callable[..., Any]) -> list[Callable[..., Any]]:

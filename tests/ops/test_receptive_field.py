@@ -435,3 +435,9 @@ class TestReadings:
 
 def test_field_of_the_input():
     assert (Field().size, Field().jump, Field().start) == (1, 1, 0.5)
+
+
+def test_network_takes_a_side_or_a_shape():
+    net = nn.Sequential(nn.Conv2d(3, 8, (3, 5)), nn.Flatten())
+    assert module_receptive_field(net, 32) == module_receptive_field(net, (32, 48))
+    assert module_receptive_field(net, (1, 3, 32, 48), axis=1).size == 5

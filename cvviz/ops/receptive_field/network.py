@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
 from typing import Any, Literal
@@ -30,7 +30,7 @@ _END_MODULES = (nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d, nn.Flatten)
 _Place = tuple[int, int] | None
 
 
-def module_receptive_field(module: nn.Module, input_size: int, *, axis: Literal[0, 1] = 0) -> Field:
+def module_receptive_field(module: nn.Module, input_size: int | Sequence[int], *, axis: Literal[0, 1] = 0) -> Field:
     """Receptive field of a network's last spatial map, the one before global pooling or flattening.
 
     Branches count with the union of what they see. Squeeze-and-excitation gates and normalisation over a whole map see
@@ -39,7 +39,7 @@ def module_receptive_field(module: nn.Module, input_size: int, *, axis: Literal[
     Args:
         module: an image network that ``torch.fx`` can trace, on any device; parameters are not read, so that one made
             on the meta device will do. It is traced in evaluation mode and left as it was.
-        input_size: rows of the input in pixels; columns for ``axis=1``.
+        input_size: side of a square input in pixels, or a shape that ends in (height, width).
         axis: 0 for the extent along rows, 1 along columns.
 
     Returns:
@@ -60,8 +60,9 @@ def module_receptive_field(module: nn.Module, input_size: int, *, axis: Literal[
         https://distill.pub/2019/computing-receptive-fields/
     """
     nodes = trace(module, axis=axis)
-    if not node_sizes(nodes, input_size)[-1]:
-        raise ValueError(f"module shrinks an input of {input_size} px to nothing.")
+    side = input_size if isinstance(input_size, int) else tuple(input_size)[-2:][axis]
+    if not node_sizes(nodes, side)[-1]:
+        raise ValueError(f"module shrinks an input of {side} px to nothing.")
     return node_fields(nodes)[-1]
 
 
