@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cvviz.figures.theme import BLUE, GREEN, GREY, PURPLE, TEMPLATE, VERMILLION
+from cvviz.figures.theme import BLUE, GREEN, GREY, PURPLE, VERMILLION, unchecked_figure
 
 Floats = NDArray[np.floating]
 REACH = 8.0  # logits on the axis either side of 0, while the example lies among them
@@ -77,57 +78,62 @@ def loss_figure(
     traces += [_line(*row, lower=True) for row in zip(looks, x, slope, strict=True)]
     colors = [look.color for look in looks]
     traces += [_markers(at, at_loss, colors, loss_range, "y"), _markers(at, at_slope, colors, slope_range, "y2")]
-    layout = go.Layout(
-        template=TEMPLATE,
-        height=560,
-        hovermode="x unified",
-        uirevision=f"{axis.title} {wide} {log}",
-        xaxis={"title": axis.title, "range": (axis.low, axis.high), "anchor": "y2"},
-        yaxis={"title": "Loss (nats)", "domain": [0.53, 1.0], **_scale(loss_range, log)},
-        yaxis2={"title": "|∂L/∂z|" if log else "Slope ∂L/∂z", "domain": [0, 0.47], **_scale(slope_range, log)},
-        shapes=[_upright(place) for place in sorted({round(float(place), 6) for place in at})],
-    )
-    return go.Figure(traces, layout)
+    layout = {
+        "height": 560,
+        "hovermode": "x unified",
+        "uirevision": f"{axis.title} {wide} {log}",
+        "xaxis": {"title": {"text": axis.title}, "range": [axis.low, axis.high], "anchor": "y2"},
+        "yaxis": {"title": {"text": "Loss (nats)"}, "domain": [0.53, 1.0], **_scale(loss_range, log)},
+        "yaxis2": {
+            "title": {"text": "|∂L/∂z|" if log else "Slope ∂L/∂z"},
+            "domain": [0, 0.47],
+            **_scale(slope_range, log),
+        },
+        "shapes": [_upright(place) for place in sorted({round(float(place), 6) for place in at})],
+    }
+    return unchecked_figure(traces, layout)
 
 
-def _line(look: Look, x: Floats, y: Floats, *, lower: bool = False) -> go.Scatter:
-    return go.Scatter(
-        x=x,
-        y=y,
-        yaxis="y2" if lower else "y",
-        name=look.title,
-        legendgroup=look.title,
-        showlegend=not lower,
-        mode="lines",
-        line={"color": look.color, "dash": look.dash, "width": 2.5},
-        hovertemplate="%{y:.3g}",
-    )
+def _line(look: Look, x: Floats, y: Floats, *, lower: bool = False) -> dict[str, Any]:
+    return {
+        "type": "scatter",
+        "x": x,
+        "y": y,
+        "yaxis": "y2" if lower else "y",
+        "name": look.title,
+        "legendgroup": look.title,
+        "showlegend": not lower,
+        "mode": "lines",
+        "line": {"color": look.color, "dash": look.dash, "width": 2.5},
+        "hovertemplate": "%{y:.3g}",
+    }
 
 
-def _markers(x: Floats, y: Floats, colors: list[str], limits: tuple[float, float], axis: str) -> go.Scatter:
+def _markers(x: Floats, y: Floats, colors: list[str], limits: tuple[float, float], axis: str) -> dict[str, Any]:
     low, high = limits
-    return go.Scatter(
-        x=x,
-        y=np.clip(y, low, high),
-        yaxis=axis,
-        mode="markers",
-        marker={
+    return {
+        "type": "scatter",
+        "x": x,
+        "y": np.clip(y, low, high),
+        "yaxis": axis,
+        "mode": "markers",
+        "marker": {
             "color": colors,
             "symbol": np.where(y > high, "triangle-up", np.where(y < low, "triangle-down", "circle")),
             "size": 12,
             "line": {"color": "#FFFFFF", "width": 1.5},
         },
-        cliponaxis=False,
-        showlegend=False,
-        hoverinfo="skip",
-    )
+        "cliponaxis": False,
+        "showlegend": False,
+        "hoverinfo": "skip",
+    }
 
 
 def _scale(limits: tuple[float, float], log: bool) -> dict[str, object]:
     if log:
         ends = [float(np.log10(limit)) for limit in limits]
         return {"type": "log", "range": ends, "dtick": 2, "exponentformat": "power"}
-    return {"type": "linear", "range": limits}
+    return {"type": "linear", "range": list(limits)}
 
 
 def _upright(x: float) -> dict[str, object]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import plotly.colors
@@ -42,6 +42,15 @@ def new_figure(*, x_title: str, y_title: str, height: int = 420) -> go.Figure:
     figure = go.Figure()
     figure.update_layout(template=TEMPLATE, height=height, xaxis_title=x_title, yaxis_title=y_title)
     return figure
+
+
+def unchecked_figure(traces: list[dict[str, Any]], layout: dict[str, Any]) -> go.Figure:
+    """Figure in the house style from plain dicts, ten times as fast as one that plotly validates piece by piece.
+
+    For stages that are redrawn while a control moves. Nothing is checked or abbreviated: every trace names its ``type``,
+    titles are ``{"text": ...}``, ranges are lists. The tests validate what it makes.
+    """
+    return go.Figure(traces, {"template": TEMPLATE, **layout}, _validate=False)
 
 
 @lru_cache(maxsize=2)

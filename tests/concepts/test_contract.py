@@ -61,6 +61,7 @@ class TestEveryCase:
                 assert part.pixels.dtype == torch.uint8
             else:
                 assert isinstance(part, go.Figure)
+                go.Figure(part.to_dict())  # raises where plotly knows no such property or value
                 assert part.layout.xaxis.title.text
                 assert part.layout.yaxis.title.text
         words = concept.describe(params, result)
