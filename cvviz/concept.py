@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from cvviz.figures.scene import Scene
+    from cvviz.figures.window import Window
 
 P = TypeVar("P")
 R = TypeVar("R")
@@ -94,7 +95,7 @@ class Concept(Generic[P, R]):
     Args:
         params: frozen dataclass whose fields are annotated with controls and have defaults.
         compute: pure and seeded; Params -> Result.
-        stage: draws the result: a plotly figure, or one or several Scenes side by side.
+        stage: draws the result: a plotly figure, one or several Scenes side by side, or a Window.
         describe: one or two sentences that say what the stage shows now (alt text of the stage).
         presets: name -> Preset, in the order shown; at least four, at least one of them a failure.
         table: the numbers behind the stage, for download.
@@ -111,7 +112,7 @@ class Concept(Generic[P, R]):
 
     params: type[P]
     compute: Callable[[P], R]
-    stage: Callable[[P, R], go.Figure | Scene | Sequence[Scene]]
+    stage: Callable[[P, R], go.Figure | Scene | Sequence[Scene] | Window]
     describe: Callable[[P, R], str]
     presets: Mapping[str, Preset[P]]
     table: Callable[[P, R], pd.DataFrame]

@@ -16,11 +16,12 @@ SOURCES = sorted(path for folder in ("cvviz", "pages") for path in (ROOT / folde
 ARROWS = {
     "cvviz/ops": set(),
     "cvviz/data": {"cvviz/ops"},
+    "cvviz/controls": {"cvviz/ops", "cvviz/data"},
     "cvviz/figures": {"cvviz/ops"},
     "cvviz/zoo": {"cvviz/ops", "cvviz/data"},
-    "cvviz/concepts": {"cvviz/ops", "cvviz/data", "cvviz/figures", "cvviz/zoo", "cvviz"},
-    "cvviz": {"cvviz/ops", "cvviz/data", "cvviz/figures"},
-    "cvviz/ui": {"cvviz/figures", "cvviz/data", "cvviz"},
+    "cvviz/concepts": {"cvviz/ops", "cvviz/data", "cvviz/figures", "cvviz/zoo", "cvviz/controls", "cvviz"},
+    "cvviz": {"cvviz/ops", "cvviz/data", "cvviz/figures", "cvviz/controls"},
+    "cvviz/ui": {"cvviz/figures", "cvviz/data", "cvviz/controls", "cvviz"},
     "pages": {"cvviz/ui", "cvviz/concepts", "cvviz/figures", "cvviz"},
 }
 

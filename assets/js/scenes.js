@@ -168,7 +168,9 @@ export default function ({ data, parentElement }) {
     }
     show(stage, stage.panels[i], panelData)
   })
+  showWindow(stage, root, data.window)
   return () => {
+    clearInterval(stage.window?.timer)
     stage.panels.forEach((panel) => panel.observer.disconnect())
     document.removeEventListener("cvviz-shown", stage.onShown)
     stages.delete(root)

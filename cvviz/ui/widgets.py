@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from cvviz.controls import Boxes, Choice, Control, File, Image, Ints, LayerStack, Many, Slider, Toggle
+from cvviz.controls import Boxes, Cell, Choice, Control, File, Image, Ints, LayerStack, Many, Matrix, Slider, Toggle
 from cvviz.params import controls_of
 from cvviz.ui.components.live import live_slider
 from cvviz.ui.state import View
@@ -41,7 +41,9 @@ def draw(view: View, name: str, control: Control) -> None:
             _many(view, name, control, key, value)
         case Choice():
             _choice(view, name, control, key, value)
-        case LayerStack() | Ints() | Boxes():
+        case Matrix():
+            _matrix(view, name, control, key, value, error)
+        case LayerStack() | Ints() | Boxes() | Cell():
             _text(view, name, control, key, value, error)
         case File():
             _file(view, name, control, key, value)
@@ -116,6 +118,26 @@ def _text(view: View, name: str, control: Control, key: str, value: Any, error: 
         view.take(name, st.session_state[key])
 
     st.text_input(control.label, key=key, help=control.help or None, on_change=change)
+
+
+def _matrix(view: View, name: str, control: Matrix, key: str, value: Any, error: str) -> None:
+    """A list of the named matrices above the numbers, which can be edited whichever is chosen."""
+    known, own, typed = control.name_of(value), "Your own numbers", f"{key}/typed"
+    names = [*control.named, *([] if known else [own])]
+    _keep_in_step(key, known or own)
+    if not error:  # a refused text stays as it was typed
+        _keep_in_step(typed, control.text(value).replace("; ", "\n"))
+
+    def choose() -> None:
+        if st.session_state[key] in control.named:
+            view.put(name, control.named[st.session_state[key]])
+
+    def change() -> None:
+        view.take(name, st.session_state[typed])
+
+    st.selectbox(control.label, names, key=key, help=control.help or None, on_change=choose)
+    rows = min(max(len(value), 3), control.most)
+    st.text_area(f"Numbers of {control.label.lower()}", key=typed, height=34 + 24 * rows, on_change=change)
 
 
 def _file(view: View, name: str, control: File, key: str, value: Any) -> None:

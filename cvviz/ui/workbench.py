@@ -11,12 +11,13 @@ import streamlit as st
 from cvviz import catalogue
 from cvviz.concept import Check, Concept
 from cvviz.figures.scene import Scene
+from cvviz.figures.window import Window
 from cvviz.params import controls_of
 from cvviz.snippets import snippet
 from cvviz.ui import warmup
 from cvviz.ui.charts import draw_chart
 from cvviz.ui.components.live import wire
-from cvviz.ui.components.scenes import show_scenes
+from cvviz.ui.components.scenes import show_scenes, show_window
 from cvviz.ui.header import draw_header, draw_pager
 from cvviz.ui.reading import draw_reading
 from cvviz.ui.state import CONTROLS, STAGE, View, open_view, start_params
@@ -77,7 +78,9 @@ def draw_stage(view: View, extras: Callable[[Any, Any], None] | None) -> None:
     drawing = concept.stage(params, result)
     key = view.key("stage")
     with st.container(key="stage"):
-        if isinstance(drawing, (Scene, tuple, list)):
+        if isinstance(drawing, Window):
+            show_window(drawing, alt=alt, key=key)
+        elif isinstance(drawing, (Scene, tuple, list)):
             scenes = [drawing] if isinstance(drawing, Scene) else drawing
             show_scenes(scenes, alt=alt, key=key)
         else:
@@ -95,7 +98,8 @@ def draw_check(check: Check) -> None:
     """The badge: what was compared with what, and how far apart they are. Never more than was done."""
     match check.status:
         case "matches":
-            st.badge(f"matches {check.against}, max |Δ| {check.error:.0e}", icon=":material/verified:", color="green")
+            error = f"{check.error:.0e}" if check.error else "0"
+            st.badge(f"matches {check.against}, max |Δ| {error}", icon=":material/verified:", color="green")
         case "differs":
             words = f"differs from {check.against}: max |Δ| {check.error:.2g}"
             st.badge(words, icon=":material/error:", color="red")
@@ -160,9 +164,9 @@ def to_csv(concept: Concept[Any, Any], params: Any, result: Any) -> str:
 
 def to_html(title: str, drawing: Any) -> str:
     """The stage as one HTML file."""
-    if isinstance(drawing, (Scene, tuple, list)):
-        scenes = [drawing] if isinstance(drawing, Scene) else drawing
-        body = "\n".join(scene.svg() for scene in scenes)
+    if isinstance(drawing, (Scene, Window, tuple, list)):
+        parts = drawing if isinstance(drawing, (tuple, list)) else [drawing]
+        body = "\n".join(part.svg() for part in parts)
         return f"<!doctype html><meta charset=utf-8><title>{title}</title>\n{body}\n"
     return str(drawing.to_html(include_plotlyjs="cdn"))
 

@@ -13,6 +13,7 @@ import torch
 from cvviz.catalogue import CONCEPTS, Entry, entries, entry
 from cvviz.concept import VERDICTS, Concept, largest_difference
 from cvviz.figures.scene import Scene
+from cvviz.figures.window import Window
 from cvviz.params import controls_of, from_query, limit_cases, to_query
 from cvviz.snippets import snippet
 
@@ -39,6 +40,8 @@ def all_cases():
 
 
 def stage_parts(stage):
+    if isinstance(stage, Window):
+        return stage.scenes()
     return list(stage) if isinstance(stage, (tuple, list)) else [stage]
 
 

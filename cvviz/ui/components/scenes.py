@@ -1,4 +1,4 @@
-"""Pictures with shapes over them, and boxes that are dragged, resized and moved with the keyboard."""
+"""Pictures with shapes over them, boxes that are dragged and resized, and windows that follow the pointer."""
 
 from __future__ import annotations
 
@@ -11,16 +11,30 @@ from cvviz.ui.components.assets import script, style
 
 if TYPE_CHECKING:
     from cvviz.figures.scene import Scene
+    from cvviz.figures.window import Window
 
 _SCENES = st.components.v2.component(
-    "cvviz_scenes", html='<div class="scenes"></div>', css=style("scenes"), js=script("scenes")
+    "cvviz_scenes",
+    html='<div class="scenes"></div>',
+    css=style("scenes"),
+    js=script("window") + script("scenes"),
 )
 
 
 def show_scenes(scenes: Sequence[Scene], *, alt: str, key: str) -> None:
     """Draw the scenes side by side, wrapping where there is no room. Edited boxes speak through the ``wire``."""
     panels = [_panel(scene, alt if index == 0 else scene.caption) for index, scene in enumerate(scenes)]
-    _SCENES(key=key, data={"panels": panels})
+    _SCENES(key=key, data={"panels": panels, "window": None})
+
+
+def show_window(window: Window, *, alt: str, key: str) -> None:
+    """Draw a window's sources and targets; what the pointer is over is looked up in the browser.
+
+    A click or an arrow key says the output's place to the ``wire``.
+    """
+    scenes = [*window.sources, *window.targets]
+    panels = [_panel(scene, alt if index == 0 else scene.caption) for index, scene in enumerate(scenes)]
+    _SCENES(key=key, data={"panels": panels, "window": window.numbers()})
 
 
 def _panel(scene: Scene, alt: str) -> dict[str, Any]:
