@@ -9,11 +9,13 @@ from hypothesis import strategies as st
 
 from cvviz.controls import (
     Boxes,
+    Cell,
     Choice,
     Image,
     Ints,
     LayerStack,
     Many,
+    Matrix,
     Seed,
     Slider,
     Toggle,
@@ -34,9 +36,12 @@ CONTROLS = {
     "toggle": Toggle("Log scale"),
     "ints": Ints("Rates", low=-2, high=16, most=3),
     "layers": LayerStack("Layers", most=4),
+    "cell": Cell("Output pixel"),
+    "matrix": Matrix("Kernel", {"Edge": ((-1.0, 1.0),), "Mean": ((0.5,), (0.5,))}, most=3),
     "boxes": Boxes("Boxes", names=("Target", "Prediction"), width=100, height=80),
     "image": Image("Picture"),
 }
+FLOATS = st.floats(-1000, 1000, allow_subnormal=False).filter(lambda number: number == 0 or abs(number) > 1e-3)
 EVERY = pytest.mark.parametrize("control", CONTROLS.values(), ids=CONTROLS)
 # Any text, and text made of what the controls' own grammars are made of.
 TEXTS = st.text() | st.text(alphabet="0123456789kspdx*.,; -+eainfmtru", max_size=30)
@@ -180,6 +185,33 @@ def boxes(draw, width=100, height=80):
     return x1 / 10, y1 / 10, x2 / 10, y2 / 10
 
 
+class TestMatrix:
+    control = CONTROLS["matrix"]
+
+    @settings(deadline=None)
+    @given(st.integers(1, 3).flatmap(lambda width: st.lists(st.tuples(*[FLOATS] * width), min_size=1, max_size=3)))
+    def test_round_trip(self, rows):
+        assert round_trip(self.control, tuple(rows)) == tuple(rows)
+
+    @pytest.mark.parametrize("text", ["1 2; 3 4", "1,2;3,4", "1 2\n3 4", " 1, 2 ;\n 3 4 ;", "+1.0 2e0; 6/2 4."])
+    def test_ways_of_typing(self, text):
+        assert self.control.decode(text) == ((1, 2), (3, 4))
+
+    def test_a_minus_as_a_page_prints_it(self):
+        assert self.control.decode("−1 1") == ((-1, 1),)
+
+    def test_a_name_stands_for_its_numbers_both_ways(self):
+        assert self.control.decode("Mean") == ((0.5,), (0.5,))
+        assert self.control.encode(((0.5,), (0.5,))) == "Mean"
+        assert self.control.text(((0.5,), (0.5,))) == "0.5; 0.5"
+
+
+class TestCell:
+    @pytest.mark.parametrize("text", ["3,4", " 3 , 4 ", "3 4", "3;4"])
+    def test_ways_of_typing(self, text):
+        assert CONTROLS["cell"].decode(text) == (3, 4)
+
+
 class TestBoxes:
     @settings(deadline=None)
     @given(st.tuples(boxes(), boxes()))
@@ -207,6 +239,15 @@ class TestImage:
 
 
 REFUSALS = [
+    ("matrix", " ;\n", "Kernel is empty: type rows of numbers, for example 1 0 -1; 2 0 -2; 1 0 -1."),
+    ("matrix", "1 a; 2 3", "Kernel takes numbers such as -1, 0.5 or 1/9, got “a”."),
+    ("matrix", "1/0", "Kernel takes numbers such as -1, 0.5 or 1/9, got “1/0”."),
+    ("matrix", "nan", "Kernel takes numbers such as -1, 0.5 or 1/9, got “nan”."),
+    ("matrix", "1 2; 3", "Kernel needs rows of equal length, got 2, 1 numbers."),
+    ("matrix", "1 2 3 4", "Kernel may be at most 3 × 3, got 1 × 4."),
+    ("matrix", "1001", "Kernel takes numbers up to 1000, got 1001."),
+    ("cell", "3", "Output pixel takes row and column counted from 0, for example 3,4; got “3”."),
+    ("cell", "-1,2", "Output pixel takes row and column counted from 0, for example 3,4; got “-1,2”."),
     ("float", "", "Focusing γ must be a number, got “”."),
     ("float", "two", "Focusing γ must be a number, got “two”."),
     ("float", "5.01", "Focusing γ must lie between 0 and 5, got 5.01."),

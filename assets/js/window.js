@@ -11,7 +11,7 @@ function unpack({ kind, shape, data }) {
   const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0))
   return { shape, numbers: new KINDS[kind](bytes.buffer) }
 }
-const say = (number) => String(Number(number.toPrecision(4))).replace("-", "−")
+const say = (number, digits = 4) => String(Number(number.toPrecision(digits))).replace("-", "−")
 const factor = (number) => (number < 0 ? `(${say(number)})` : say(number))
 const rect = (x, y, width, height, name) => `<rect class="${name}" x="${x}" y="${y}" width="${width}" height="${height}"/>`
 
@@ -145,7 +145,7 @@ function isBorder(view, row, column) {
   return row < top || column < left || row >= height - bottom || column >= width - right
 }
 // A place counted from the first real cell, for the words.
-const place = (view, row, column) => `(${say(row - view.border[0])}, ${say(column - view.border[1])})`
+const spot = (view, row, column) => `(${say(row - view.border[0])}, ${say(column - view.border[1])})`
 
 function mark(view, drawSource, drawTarget) {
   view.panels.forEach((panel, index) => {
@@ -217,7 +217,7 @@ function table(cells, name) {
       cell.textContent = say(number)
       if (weight === null) continue
       const times = document.createElement("small")
-      times.textContent = `× ${say(weight)}`
+      times.textContent = `× ${say(weight, 3)}`
       cell.append(times)
     }
   }
@@ -239,7 +239,7 @@ function showInput(view, channel, [row, column]) {
   const what = isBorder(view, row, column) ? "Padding" : "Input"
   const end = view.how === "max" ? `; it is the largest in ${wins}` : view.weights ? ", each with its own weight" : ""
   const readBy = count === 0 ? "is read by no output" : `is read by ${count} output${count > 1 ? "s" : ""}${end}`
-  view.sum.textContent = `${what} ${place(view, row, column)} = ${say(number)} ${readBy}`
+  view.sum.textContent = `${what} ${spot(view, row, column)} = ${say(number)} ${readBy}`
   const cells = rows.map(([i, kernelRow]) => columns.map(([j, kernelColumn]) => ({
     number: valueAt(view.outputs, view.filter, i, j),
     weight: view.weights ? weightAt(view, view.filter, plane, kernelRow, kernelColumn) : null,
@@ -265,16 +265,17 @@ function showWindow(stage, root, data) {
     return
   }
   const view = (stage.window ??= buildWindow(stage, root))
-  for (const panel of view.panels ?? []) if (!stage.panels.includes(panel)) panel.marks = null
+  const watched = stage.panels.slice(0, data.sources + data.targets)
+  for (const panel of view.panels ?? []) if (!watched.includes(panel)) unwatch(panel)
   Object.assign(view, {
     sources: data.sources, rows: data.rows, columns: data.columns, border: data.border, how: data.how,
-    names: data.names, field: data.field, panels: stage.panels,
+    names: data.names, field: data.field, panels: watched,
     values: unpack(data.values), outputs: unpack(data.outputs), weights: data.weights && unpack(data.weights),
   })
   view.filter = Math.min(view.filter ?? 0, view.outputs.shape[0] - 1)
   if (!view.at || !(stage.busy || view.timer)) view.at = data.at
   view.at = [Math.min(view.at[0], data.rows.length - 1), Math.min(view.at[1], data.columns.length - 1)]
-  stage.panels.forEach((panel, index) => {
+  watched.forEach((panel, index) => {
     if (!panel.marks) watch(view, panel, index)
     panel.marks.setAttribute("viewBox", `0 0 ${panel.width} ${panel.height}`)
     const what = index < view.sources ? "Input" : "Output"

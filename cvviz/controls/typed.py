@@ -141,7 +141,7 @@ class Matrix(Control):
         return rows
 
     def _number(self, word: str) -> float:
-        match = re.fullmatch(r"([-+]?(?:\d{1,9}\.?\d{0,9}|\.\d{1,9})(?:e[-+]?\d)?)(?:/(\d{1,9}))?", word.lower())
+        match = re.fullmatch(r"([-+]?(?:\d{1,9}\.?\d{0,20}|\.\d{1,20})(?:e[-+]?\d{1,2})?)(?:/(\d{1,9}))?", word.lower())
         if not match or (match[2] is not None and int(match[2]) == 0):
             raise ValueError(f"{self.label} takes numbers such as -1, 0.5 or 1/9, got “{shorten(word)}”.")
         number = float(match[1]) / int(match[2] or 1)

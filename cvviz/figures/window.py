@@ -50,6 +50,7 @@ class Window:
         names: of the channels.
         at: (row, column) of the output first shown.
         field: name of the Cell field of Params that keeps the output clicked on.
+        beside: further pictures, which the window does not touch.
     """
 
     sources: Sequence[Scene]
@@ -64,6 +65,7 @@ class Window:
     border: tuple[int, int, int, int] = (0, 0, 0, 0)
     how: How = "sum"
     names: Sequence[str] = ()
+    beside: Sequence[Scene] = ()
 
     def scenes(self) -> list[Scene]:
         """The pictures with the window where it stands: what a notebook and a file show."""
@@ -74,8 +76,10 @@ class Window:
             around = (min(xs), min(ys), max(xs) + 1, max(ys) + 1)
             taps.append(Box(xyxy=around, color=VERMILLION, width=3))
         cell = Box(xyxy=(column, row, column + 1, row + 1), color=VERMILLION, width=3)
-        return [replace(scene, shapes=[*scene.shapes, *taps]) for scene in self.sources] + [
-            replace(scene, shapes=[*scene.shapes, cell]) for scene in self.targets
+        return [
+            *(replace(scene, shapes=[*scene.shapes, *taps]) for scene in self.sources),
+            *(replace(scene, shapes=[*scene.shapes, cell]) for scene in self.targets),
+            *self.beside,
         ]
 
     def svg(self) -> str:
@@ -89,6 +93,7 @@ class Window:
         """Everything that the browser looks up, ready for JSON."""
         return {
             "sources": len(self.sources),
+            "targets": len(self.targets),
             "values": packed(self.values),
             "weights": None if self.weights is None else packed(self.weights),
             "outputs": packed(self.outputs),

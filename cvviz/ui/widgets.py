@@ -137,7 +137,7 @@ def _matrix(view: View, name: str, control: Matrix, key: str, value: Any, error:
 
     st.selectbox(control.label, names, key=key, help=control.help or None, on_change=choose)
     rows = min(max(len(value), 3), control.most)
-    st.text_area(f"Numbers of {control.label.lower()}", key=typed, height=34 + 24 * rows, on_change=change)
+    st.text_area(f"{control.label}, row by row", key=typed, height=34 + 24 * rows, on_change=change)
 
 
 def _file(view: View, name: str, control: File, key: str, value: Any) -> None:

@@ -32,7 +32,7 @@ def show_window(window: Window, *, alt: str, key: str) -> None:
 
     A click or an arrow key says the output's place to the ``wire``.
     """
-    scenes = [*window.sources, *window.targets]
+    scenes = [*window.sources, *window.targets, *window.beside]
     panels = [_panel(scene, alt if index == 0 else scene.caption) for index, scene in enumerate(scenes)]
     _SCENES(key=key, data={"panels": panels, "window": window.numbers()})
 
