@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cvviz.figures.scene import Box, Dot, Path, Scene, Shape, Text
+from cvviz.figures.scene import Box, Path, Scene, Shape, Text
 from cvviz.figures.theme import BLUE, GREEN, GREY, VERMILLION, colorize
 
 WIDTH = 360  # of the maps of cells, in their own pixels: about what they take on the screen
@@ -20,7 +20,7 @@ def taps_scene(pixels: Tensor, weights: Tensor, *, dilation: int, at: tuple[int,
     """Neighbourhood of a pixel with the taps of a dilated kernel on it.
 
     Args:
-        pixels: (H, W) grey values, 0 to 1.
+        pixels: (H, W) grey values, 0 to 255.
         weights: (k, k) with odd k.
         dilation: distance between taps.
         at: (column, row) of the pixel under the kernel's centre.
@@ -38,7 +38,7 @@ def taps_scene(pixels: Tensor, weights: Tensor, *, dilation: int, at: tuple[int,
         left, top = low + dilation * (index % len(weights)), low + dilation * (index // len(weights))
         value = float(window[top, left])
         color = VERMILLION if weight > 0 else BLUE if weight < 0 else GREY
-        tip = f"weight {weight:g} × grey {value:.3f} = {weight * value:.3f}"
+        tip = f"weight {weight:g} × grey {value:.0f} = {weight * value:.0f}"
         shapes += [
             Box(xyxy=(left, top, left + 1, top + 1), color=color, width=1, fill=0.9, tip=tip),
             Text(x=left + 0.5, y=top + 0.5, text=f"{weight:g}".replace("-", "−"), color="#fff", size=9),
@@ -48,20 +48,28 @@ def taps_scene(pixels: Tensor, weights: Tensor, *, dilation: int, at: tuple[int,
         shapes.append(Path(points=((start, y), (end, y)), color=GREEN, arrow=True))
         shapes.append(Text(x=(start + end) / 2, y=y - 1.6, text=f"gap {dilation - 1}", color=GREEN, plate=True))
     caption = f"Taps at rate {dilation}: gaps of {dilation - 1} px"
-    return Scene(pixels=grey_picture(window), shapes=shapes, caption=caption, exact=True, max_width=480)
+    return Scene(pixels=grey_picture(window), shapes=shapes, caption=caption, exact=True, max_width=240)
 
 
-def response_scene(response: Tensor, weights: Tensor, *, dilation: int, at: tuple[int, int]) -> Scene:
-    """Map of responses, with the pixel at (column, row) and the part that is left if nothing is padded."""
+def padded_scene(pixels: Tensor, *, padding: int) -> Scene:
+    """Picture (H, W) with its frame of zeros."""
+    height, width = pixels.shape
+    inside = Box(xyxy=(padding, padding, padding + width, padding + height), color=GREEN, dash=True)
+    framed = grey_picture(F.pad(pixels, (padding, padding, padding, padding)))
+    caption = f"Input, {width} × {height} with {padding} px of zeros"
+    return Scene(pixels=framed, shapes=[inside], caption=caption, exact=True, max_width=420)
+
+
+def response_scene(response: Tensor, weights: Tensor, *, dilation: int) -> Scene:
+    """Map of responses, with the part that is left if nothing is padded."""
     (height, width), reach = response.shape, dilation * (len(weights) // 2)
-    column, row = at
     caption = f"Response, {width} × {height}"
-    shapes: list[Shape] = [Dot(x=column + 0.5, y=row + 0.5, color=GREEN, tip="The pixel under the kernel's centre")]
+    shapes: list[Shape] = []
     if 2 * reach < min(width, height):
-        caption += f"; dashed: without padding, {width - 2 * reach} × {height - 2 * reach}"
+        caption += "; dashed: without padding"
         shapes.append(Box(xyxy=(reach, reach, width - reach, height - reach), color=GREEN, dash=True))
     pixels = _response_colors(response, weights, float(response.abs().max()))
-    return Scene(pixels=pixels, shapes=shapes, caption=caption, max_width=480)
+    return Scene(pixels=pixels, shapes=shapes, caption=caption, exact=True, max_width=420)
 
 
 def stride_scenes(response: Tensor, strided: Tensor, weights: Tensor, *, dilation: int) -> tuple[Scene, Scene]:
@@ -136,8 +144,8 @@ def paths_scene(rows: Sequence[Tensor], *, rates: Sequence[int], kernel_size: in
 
 
 def grey_picture(values: Tensor) -> Tensor:
-    """(H, W) values of 0 to 1 as a (3, H, W) uint8 picture."""
-    return (values.clamp(0, 1) * 255).round().to(torch.uint8).expand(3, -1, -1)
+    """(H, W) values of 0 to 255 as a (3, H, W) uint8 picture."""
+    return values.clamp(0, 255).round().to(torch.uint8).expand(3, -1, -1)
 
 
 def _response_colors(response: Tensor, weights: Tensor, high: float) -> Tensor:

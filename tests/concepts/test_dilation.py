@@ -21,7 +21,8 @@ def picture(*shape: int) -> Picture:
 def draw(params: Params) -> pd.DataFrame:
     result = CONCEPT.compute(params)
     assert CONCEPT.check(params, result).status == "matches"
-    assert len(CONCEPT.stage(params, result)) == 2
+    stage = CONCEPT.stage(params, result)
+    assert len(stage.scenes() if params.view == "taps" else stage) == {"taps": 3}.get(params.view, 2)
     assert CONCEPT.formula(params, result).count("&") >= 3
     return CONCEPT.table(params, result)
 
@@ -40,17 +41,16 @@ def test_pictures_of_a_few_pixels(view, shape):
 
 
 def test_products_sum_to_the_response_on_and_off_the_picture():
-    for x, y in ((0, 0), (40, 60), (100, 100)):
-        params = Params(d=7, x=x, y=y)
+    for row, column in ((0, 0), (96, 64), (159, 159)):
+        params = Params(d=7, at=(row, column))
         result = CONCEPT.compute(params)
-        column, row = round(x / 100 * 319), round(y / 100 * 319)
         assert draw(params)["product"].sum() == pytest.approx(float(result.response[row, column]))
 
 
 def test_dilation_is_the_strided_layer_at_every_dth_pixel():
     for kernel in ("sobel-x", "ring", "box"):
         result = CONCEPT.compute(Params(d=5, kernel=kernel, image=picture(41, 33)))
-        assert torch.allclose(result.kept, result.strided, rtol=0, atol=1e-12)
+        assert torch.allclose(result.kept, result.strided, rtol=0, atol=1e-9)
         assert result.response.shape == (41, 33)
         assert result.strided.shape == (9, 7)  # ceil(41 / 5), ceil(33 / 5)
 

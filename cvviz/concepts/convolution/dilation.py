@@ -13,10 +13,18 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cvviz.concept import Concept, Preset
-from cvviz.controls import Choice, Image, Ints, Slider
+from cvviz.controls import Cell, Choice, Image, Ints, Slider
 from cvviz.data.images import Picture, per_picture, sample
-from cvviz.figures.dilation import coverage_scene, paths_scene, response_scene, stride_scenes, taps_scene
+from cvviz.figures.dilation import (
+    coverage_scene,
+    padded_scene,
+    paths_scene,
+    response_scene,
+    stride_scenes,
+    taps_scene,
+)
 from cvviz.figures.scene import Scene
+from cvviz.figures.window import Window, strided_reads
 from cvviz.ops.dilation import (
     coverage,
     effective_kernel_size,
@@ -44,8 +52,9 @@ class Params:
     view: Annotated[str, Choice("View", VIEWS)] = "taps"
     d: Annotated[int, Slider("Rate d", 1, MOST_RATE, 1, unit="px", when=lambda p: p.view != "stack")] = 4
     kernel: Annotated[str, Choice("Kernel (3 × 3)", KERNELS, when=lambda p: p.view != "stack")] = "sobel-x"
-    x: Annotated[int, Slider("Kernel across", 0, 100, 1, unit="%", when=lambda p: p.view == "taps")] = 36
-    y: Annotated[int, Slider("Kernel down", 0, 100, 1, unit="%", when=lambda p: p.view == "taps")] = 15
+    at: Annotated[
+        tuple[int, int], Cell("Output pixel", help="Row and column, from 0.", when=lambda p: p.view == "taps")
+    ] = (24, 57)
     image: Annotated[Picture, Image("Picture", when=lambda p: p.view != "stack")] = CAMERA
     rates: Annotated[
         tuple[int, ...], Ints("Rates, input first", low=1, high=18, most=5, when=lambda p: p.view == "stack")
@@ -60,7 +69,7 @@ class Result:
     Args:
         checked: what the reference reproduces in the current view: the response, the paths, or ``kept``.
         counts: (R, R) int64, paths from one output unit of the stack to each pixel.
-        pixels: (H, W) float64 grey values, 0 to 1.
+        pixels: (H, W) float64 grey values, 0 to 255.
         response: (H, W) float64, the kernel at rate d, padded by d.
         kept: (ceil(H/d), ceil(W/d)) float64, the response at every d-th pixel.
         strided: like ``kept``: every d-th pixel taken first, then the kernel at rate 1.
@@ -101,11 +110,12 @@ def grey_of(picture: Picture) -> Tensor:
 
 
 def grey(image: Tensor) -> Tensor:
-    """(3, H, W) uint8 -> grey values of 0 to 1, reduced to at most 320 pixels a side."""
-    shrink = max(1.0, max(image.shape[1:]) / 320)
+    """(3, H, W) uint8 -> whole grey values of 0 to 255, reduced to at most 160 pixels a side."""
+    shrink = max(1.0, max(image.shape[1:]) / 160)
     size = [max(1, round(length / shrink)) for length in image.shape[1:]]
     small = F.interpolate(image[None].contiguous(), size, mode="bilinear", antialias=True)[0]  # [3, h, w]
-    return torch.einsum("chw,c->hw", small.double(), torch.tensor([0.299, 0.587, 0.114]).double()) / 255
+    values: Tensor = torch.einsum("chw,c->hw", small.double(), torch.tensor([0.299, 0.587, 0.114]).double())
+    return values.round()
 
 
 def kernel_weights(kernel: str) -> Tensor:
@@ -143,11 +153,12 @@ def footprint(rates: tuple[int, ...], k: int, size: int, padding: int = 0) -> Te
 def place(params: Params, result: Result) -> tuple[int, int]:
     """(column, row) of the pixel under the kernel's centre."""
     height, width = result.pixels.shape
-    return round(params.x / 100 * (width - 1)), round(params.y / 100 * (height - 1))
+    row, column = params.at
+    return min(column, width - 1), min(row, height - 1)
 
 
-def stage(params: Params, result: Result) -> tuple[Scene, Scene]:
-    """Two pictures side by side, by view."""
+def stage(params: Params, result: Result) -> tuple[Scene, Scene] | Window:
+    """Two pictures side by side, by view; a window with its taps for one kernel."""
     weights = kernel_weights(params.kernel)
     if params.view == "stack":
         layers = [Layer(params.k, dilation=rate) for rate in params.rates]
@@ -156,9 +167,20 @@ def stage(params: Params, result: Result) -> tuple[Scene, Scene]:
         return coverage_scene(result.counts), paths
     if params.view == "stride":
         return stride_scenes(result.response, result.strided, weights, dilation=params.d)
-    at = place(params, result)
-    taps = taps_scene(result.pixels, weights, dilation=params.d, at=at, radius=MOST_RATE + 3)
-    return taps, response_scene(result.response, weights, dilation=params.d, at=at)
+    column, row = place(params, result)
+    return Window(
+        sources=[padded_scene(result.pixels, padding=params.d)],
+        targets=[response_scene(result.response, weights, dilation=params.d)],
+        beside=[taps_scene(result.pixels, weights, dilation=params.d, at=(column, row), radius=MOST_RATE + 3)],
+        values=F.pad(result.pixels, (params.d,) * 4)[None],
+        outputs=result.response[None],
+        weights=weights[None, None],
+        rows=strided_reads(len(result.response), 3, dilation=params.d),
+        columns=strided_reads(result.response.shape[1], 3, dilation=params.d),
+        border=(params.d,) * 4,
+        at=(row, column),
+        field="at",
+    )
 
 
 def describe(params: Params, result: Result) -> str:
@@ -180,7 +202,7 @@ def describe(params: Params, result: Result) -> str:
     column, row = place(params, result)
     return (
         f"Nine taps {d} px apart span {size} × {size} pixels of the picture. The response there, at column {column} "
-        f"and row {row}, is {float(result.response[row, column]):.2f}; the map has {width} × {height} values."
+        f"and row {row}, is {float(result.response[row, column]):.0f}; the map has {width} × {height} values."
     )
 
 
@@ -199,7 +221,7 @@ def taps_formula(params: Params, result: Result) -> list[str]:
     return [
         rf"k_\text{{eff}} &= d\,(k-1)+1 = {d}\cdot 2+1 = {size};\quad 9 \text{{ of }} {size}^2 \text{{ pixels read}}",
         rf"p &= d\,(k-1)/2 = {d} \;\Rightarrow\; {width}\times {height};\quad p=0 \;\Rightarrow\; {bare}",
-        rf"y_{{{row},{column}}} &= \sum_{{i,j=-1}}^{{1}} w_{{i,j}}\;x_{{{row}+{d}i,\,{column}+{d}j}} = {value:.3f}",
+        rf"y_{{{row},{column}}} &= \sum_{{i,j=-1}}^{{1}} w_{{i,j}}\;x_{{{row}+{d}i,\,{column}+{d}j}} = {value:.0f}",
     ]
 
 
@@ -256,7 +278,8 @@ CONCEPT = Concept(
     describe=describe,
     presets={
         "Taps with gaps": Preset(
-            Params(), "Drag the rate: nine taps stay nine, the gaps grow, and the edges that answer get coarser."
+            Params(),
+            "Drag the rate: nine taps stay nine, the gaps grow, and the edges that answer get coarser.",
         ),
         "A blur that shows ghosts": Preset(
             Params(kernel="box", d=12),
@@ -264,7 +287,8 @@ CONCEPT = Concept(
             failure=True,
         ),
         "Taps off the edge": Preset(
-            Params(d=16, x=3, y=8), "Black is the padding: outside the dashes the response is partly made of its zeros."
+            Params(d=16, at=(13, 5)),
+            "Black is the padding: outside the dashes the response is partly made of its zeros.",
         ),
         "Rates 2, 2, 2": Preset(
             Params(view="stack", rates=(2, 2, 2)),
