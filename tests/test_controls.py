@@ -16,6 +16,7 @@ from cvviz.controls import (
     LayerStack,
     Many,
     Matrix,
+    Points,
     Seed,
     Slider,
     Toggle,
@@ -38,6 +39,7 @@ CONTROLS = {
     "layers": LayerStack("Layers", most=4),
     "cell": Cell("Output pixel"),
     "matrix": Matrix("Kernel", {"Edge": ((-1.0, 1.0),), "Mean": ((0.5,), (0.5,))}, most=3),
+    "points": Points("Points", x=(-5, 5), y=(0, 2), step=0.05, least=2, most=4),
     "boxes": Boxes("Boxes", names=("Target", "Prediction"), width=100, height=80),
     "image": Image("Picture"),
 }
@@ -212,6 +214,19 @@ class TestCell:
         assert CONTROLS["cell"].decode(text) == (3, 4)
 
 
+class TestPoints:
+    control = CONTROLS["points"]
+
+    @settings(deadline=None)
+    @given(st.lists(st.tuples(st.integers(-100, 100), st.integers(0, 40)), min_size=2, max_size=4))
+    def test_round_trip(self, places):
+        points = tuple((round(0.05 * x, 9), round(0.05 * y, 9)) for x, y in places)
+        assert round_trip(self.control, points) == points
+
+    def test_snaps_to_the_step(self):
+        assert self.control.decode("1.02,1;-0.01,0") == ((1.0, 1.0), (0.0, 0.0))
+
+
 class TestBoxes:
     @settings(deadline=None)
     @given(st.tuples(boxes(), boxes()))
@@ -246,6 +261,10 @@ REFUSALS = [
     ("matrix", "1 2; 3", "Kernel needs rows of equal length, got 2, 1 numbers."),
     ("matrix", "1 2 3 4", "Kernel may be at most 3 × 3, got 1 × 4."),
     ("matrix", "1001", "Kernel takes numbers up to 1000, got 1001."),
+    ("points", "1,1", "Points takes 2 to 4 points like 2,3.5, parted by “;”, got 1."),
+    ("points", "1,1;2", "Points needs two numbers for each point, got “2”."),
+    ("points", "1,1;9,1", "Points must lie within -5 ≤ x ≤ 5 and 0 ≤ y ≤ 2, got “9,1”."),
+    ("points", "1,1;nan,1", "Points must lie within -5 ≤ x ≤ 5 and 0 ≤ y ≤ 2, got “nan,1”."),
     ("cell", "3", "Output pixel takes row and column counted from 0, for example 3,4; got “3”."),
     ("cell", "-1,2", "Output pixel takes row and column counted from 0, for example 3,4; got “-1,2”."),
     ("float", "", "Focusing γ must be a number, got “”."),
@@ -300,7 +319,9 @@ class TestRefusals:
     @EVERY
     @pytest.mark.parametrize("word", ["x" * 41, "9" * 41, "k" + "3" * 300, "1e" + "9" * 300], ids=lambda word: word[:3])
     def test_at_most_40_characters_of_the_users_words_are_quoted(self, control, word):
-        text = f"1,1,9,9;{word}" if isinstance(control, Boxes) else word
+        text = (
+            f"1,1,9,9;{word}" if isinstance(control, Boxes) else f"1,1;{word}" if isinstance(control, Points) else word
+        )
         with pytest.raises(ValueError, match=r"\.$") as refusal:
             control.decode(text)
         assert word[:39] + "…" in str(refusal.value)

@@ -125,11 +125,13 @@ function show(stage, panel, data) {
   panel.frame.style.aspectRatio = `${data.width} / ${data.height}`
   panel.img.alt = data.alt
   panel.img.classList.toggle("exact", data.exact)
+  panel.img.hidden = !data.src
+  panel.frame.classList.toggle("sheet", !data.src)
   if (panel.src !== data.src) panel.img.src = panel.src = data.src
   for (const layer of [panel.overlay, panel.editor]) layer.setAttribute("viewBox", `0 0 ${data.width} ${data.height}`)
   if (panel.markup !== data.overlay) panel.overlay.innerHTML = panel.markup = data.overlay
   if (panel.frame.clientWidth) panel.frame.style.setProperty("--u", data.width / panel.frame.clientWidth)
-  panel.editor.toggleAttribute("hidden", !data.boxes.length)
+  panel.editor.toggleAttribute("hidden", !data.boxes.length && !data.points)
   while (panel.boxes.length > data.boxes.length) panel.boxes.pop().group.remove()
   while (panel.boxes.length < data.boxes.length) panel.boxes.push(buildBox(stage, panel))
   const busy = stage.busy || panel.boxes.some((box) => box.held)
@@ -142,6 +144,7 @@ function show(stage, panel, data) {
     }
     place(box)
   })
+  showPoints(stage, panel, data.points)
 }
 
 export default function ({ data, parentElement }) {

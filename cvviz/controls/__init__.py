@@ -11,7 +11,7 @@ value that a concept's ``reference`` receives (``plain``).
 
 from cvviz.controls.base import Choice, Control, Many, Seed, Slider, Toggle, shorten
 from cvviz.controls.brought import OWN, File, Image
-from cvviz.controls.typed import XYXY, Boxes, Cell, Ints, LayerStack, Matrix, Rows, layer_text
+from cvviz.controls.typed import XYXY, Boxes, Cell, Ints, LayerStack, Matrix, Points, Rows, layer_text
 
 __all__ = [
     "OWN",
@@ -26,6 +26,7 @@ __all__ = [
     "LayerStack",
     "Many",
     "Matrix",
+    "Points",
     "Rows",
     "Seed",
     "Slider",

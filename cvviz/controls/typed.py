@@ -214,6 +214,54 @@ class Boxes(Control):
         return [list(box) for box in value]
 
 
+@dataclass(frozen=True, slots=True)
+class Points(Control):
+    """Points (x, y) in units of the data, moved by hand. The value is a tuple of pairs.
+
+    Args:
+        x, y: (low, high) of each coordinate.
+        step: coordinates are its multiples.
+        least, most: number of points; equal where points are only moved.
+    """
+
+    x: tuple[float, float] = (0, 10)
+    y: tuple[float, float] = (0, 10)
+    step: float = 0.1
+    least: int = 1
+    most: int = 24
+
+    def encode(self, value: Any) -> str:
+        return ";".join(",".join(f"{number:.6g}" for number in point) for point in value)
+
+    def decode(self, text: str) -> tuple[tuple[float, float], ...]:
+        groups = [group for group in text.split(";") if group.strip()]
+        if not self.least <= len(groups) <= self.most:
+            wanted = f"{self.least}" if self.least == self.most else f"{self.least} to {self.most}"
+            raise ValueError(f"{self.label} takes {wanted} points like 2,3.5, parted by “;”, got {len(groups)}.")
+        return tuple(map(self._point, groups))
+
+    def _point(self, text: str) -> tuple[float, float]:
+        try:
+            x, y = (float(number) for number in text.split(","))
+        except ValueError:
+            raise ValueError(f"{self.label} needs two numbers for each point, got “{shorten(text)}”.") from None
+        if not (self.x[0] <= x <= self.x[1] and self.y[0] <= y <= self.y[1]):
+            limits = f"{self.x[0]:g} ≤ x ≤ {self.x[1]:g} and {self.y[0]:g} ≤ y ≤ {self.y[1]:g}"
+            raise ValueError(f"{self.label} must lie within {limits}, got “{shorten(text)}”.")
+        return self._snapped(x), self._snapped(y)
+
+    def _snapped(self, number: float) -> float:
+        return round(round(number / self.step) * self.step, 9) + 0.0
+
+    def limits(self, default: Any) -> tuple[Any, ...]:
+        corners = [(float(x), float(y)) for x in self.x for y in self.y]
+        spread = tuple(corners[index % 4] for index in range(self.least))
+        return (spread, (corners[0],) * self.most)
+
+    def plain(self, value: Any) -> Any:
+        return [list(point) for point in value]
+
+
 def layer_text(layer: Layer) -> str:
     """Shortest text that ``LayerStack.decode`` reads back as ``layer``: ``k3s2p1d1`` less its defaults."""
     parts = (("s", layer.stride, 1), ("p", layer.padding, 0), ("d", layer.dilation, 1))

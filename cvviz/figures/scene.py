@@ -101,32 +101,61 @@ class Handles:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PointHandles:
+    """Points that the user drags and moves with the keyboard, and adds and removes unless ``fixed``.
+
+    Args:
+        field: name of the Points field of Params that they edit.
+        points: (x, y) in units of the data.
+        colors: one per point; further points take the last.
+        frame: (left, top, right, bottom) of the plot in pixels of the picture.
+        x, y: (low, high) of the data that the frame spans; y grows upwards.
+        step: places snap to its multiples.
+    """
+
+    field: str
+    points: tuple[tuple[float, float], ...]
+    colors: tuple[str, ...]
+    frame: XYXY
+    x: tuple[float, float]
+    y: tuple[float, float]
+    step: float
+    fixed: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Scene:
     """A picture, shapes over it, and what it is called.
 
     Args:
-        pixels: (3, H, W) uint8.
+        pixels: (3, H, W) uint8; or None for an empty sheet that takes the colour of the page.
+        canvas: (width, height) of the empty sheet.
         shapes: drawn in order.
         caption: one line over the picture.
         exact: keep every pixel's colour and edges (PNG, no smoothing), for maps of cells; else JPEG.
         handles: boxes that can be edited, or None.
+        points: points that can be edited, or None.
         max_width: widest that the picture may be shown, in screen pixels.
     """
 
-    pixels: Tensor
+    pixels: Tensor | None = None
+    canvas: tuple[int, int] = (1, 1)
     shapes: Sequence[Shape] = ()
     caption: str = ""
     exact: bool = False
     handles: Handles | None = None
+    points: PointHandles | None = None
     max_width: int = 720
 
     @property
     def size(self) -> tuple[int, int]:
         """(width, height) in pixels of the picture."""
-        return int(self.pixels.shape[2]), int(self.pixels.shape[1])
+        return self.canvas if self.pixels is None else (int(self.pixels.shape[2]), int(self.pixels.shape[1]))
 
     def image_url(self) -> str:
-        """The picture as a data URL."""
+        """The picture as a data URL; "" for an empty sheet."""
+        if self.pixels is None:
+            return ""
         kind = "png" if self.exact else "jpeg"
         return f"data:image/{kind};base64," + base64.b64encode(encode_pixels(self.pixels, kind)).decode()
 
@@ -143,20 +172,37 @@ class Scene:
         width, height = self.size
         smooth = ' style="image-rendering:pixelated"' if self.exact else ""
         unit = width / min(self.max_width, max(width, 320))
-        boxes: tuple[Box, ...] = ()
+        boxes: tuple[Shape, ...] = ()
         if self.handles:
             places = zip(self.handles.boxes, self.handles.names, self.handles.colors, strict=True)
             boxes = tuple(Box(xyxy=box, label=name, color=color) for box, name, color in places)
-        handles = "".join(_markup(box, height) for box in boxes)
+        handles = "".join(_markup(shape, height) for shape in [*boxes, *self._dots()])
+        picture = f'<image href="{self.image_url()}" width="{width}" height="{height}"{smooth}/>'
         return (
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" style="--u:{unit:.6g};'
             f'width:100%;max-width:{self.max_width}px;font-family:sans-serif"><title>{escape(self.caption)}</title>'
-            f'<image href="{self.image_url()}" width="{width}" height="{height}"{smooth}/>'
-            f"{self.overlay()}{handles}</svg>"
+            f"{picture if self.pixels is not None else ''}{self.overlay()}{handles}</svg>"
         )
 
     def _repr_html_(self) -> str:
         return self.svg()
+
+    def _dots(self) -> list[Dot]:
+        """The points that can be edited, standing still."""
+        if self.points is None:
+            return []
+        hold = self.points
+        left, top, right, bottom = hold.frame
+        across, up = (right - left) / (hold.x[1] - hold.x[0]), (bottom - top) / (hold.y[1] - hold.y[0])
+        return [
+            Dot(
+                x=left + (x - hold.x[0]) * across,
+                y=bottom - (y - hold.y[0]) * up,
+                color=hold.colors[min(index, len(hold.colors) - 1)],
+                radius=6,
+            )
+            for index, (x, y) in enumerate(hold.points)
+        ]
 
 
 def encode_pixels(pixels: Tensor, kind: str) -> bytes:

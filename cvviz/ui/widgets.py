@@ -7,7 +7,21 @@ from typing import Any
 
 import streamlit as st
 
-from cvviz.controls import Boxes, Cell, Choice, Control, File, Image, Ints, LayerStack, Many, Matrix, Slider, Toggle
+from cvviz.controls import (
+    Boxes,
+    Cell,
+    Choice,
+    Control,
+    File,
+    Image,
+    Ints,
+    LayerStack,
+    Many,
+    Matrix,
+    Points,
+    Slider,
+    Toggle,
+)
 from cvviz.params import controls_of
 from cvviz.ui.components.live import live_slider
 from cvviz.ui.state import View
@@ -43,7 +57,7 @@ def draw(view: View, name: str, control: Control) -> None:
             _choice(view, name, control, key, value)
         case Matrix():
             _matrix(view, name, control, key, value, error)
-        case LayerStack() | Ints() | Boxes() | Cell():
+        case LayerStack() | Ints() | Boxes() | Cell() | Points():
             _text(view, name, control, key, value, error)
         case File():
             _file(view, name, control, key, value)

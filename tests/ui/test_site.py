@@ -364,7 +364,7 @@ class TestOwnPicture:
         picture = getattr(params_on(app, entry), name)
         assert picture.pixels.shape == (3, 30, 40)
         assert any("Your picture stays in this session" in text for text in texts(app.caption))
-        turn_to(app, other)
+        turn_to(app.run(), other)  # the run before was of a fragment, which makes no navigation
         assert_sound(app)
         assert texts(app.warning) == []
         assert getattr(params_on(app, other), other_name) is picture

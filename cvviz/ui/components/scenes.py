@@ -1,8 +1,9 @@
-"""Pictures with shapes over them, boxes that are dragged and resized, and windows that follow the pointer."""
+"""Pictures with shapes over them, boxes and points that are dragged, and windows that follow the pointer."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
@@ -17,12 +18,12 @@ _SCENES = st.components.v2.component(
     "cvviz_scenes",
     html='<div class="scenes"></div>',
     css=style("scenes"),
-    js=script("window") + script("scenes"),
+    js="\n".join(map(script, ("points", "window", "scenes"))),
 )
 
 
 def show_scenes(scenes: Sequence[Scene], *, alt: str, key: str) -> None:
-    """Draw the scenes side by side, wrapping where there is no room. Edited boxes speak through the ``wire``."""
+    """Draw the scenes side by side, wrapping where there is no room. What is dragged speaks through the ``wire``."""
     panels = [_panel(scene, alt if index == 0 else scene.caption) for index, scene in enumerate(scenes)]
     _SCENES(key=key, data={"panels": panels, "window": None})
 
@@ -53,4 +54,5 @@ def _panel(scene: Scene, alt: str) -> dict[str, Any]:
         "boxes": [list(box) for box in handles.boxes] if handles else [],
         "names": list(handles.names) if handles else [],
         "colors": list(handles.colors) if handles else [],
+        "points": asdict(scene.points) if scene.points else None,
     }

@@ -1,0 +1,70 @@
+"""Points on a plot are dragged by the mouse and moved by the keyboard; double click and Delete add and remove."""
+
+import pytest
+
+from cvviz.catalogue import entries
+from cvviz.controls import Points
+from cvviz.params import controls_of
+from tests.e2e.stage import open_concept, signature, wait_for_change
+
+
+def with_points():
+    for entry in entries():
+        for name, control in controls_of(entry.load().params).items():
+            if isinstance(control, Points):
+                yield pytest.param(entry.slug, name, control, id=entry.slug)
+
+
+def places(page):
+    return [
+        (float(dot.get_attribute("cx")), float(dot.get_attribute("cy"))) for dot in page.locator(".dot .point").all()
+    ]
+
+
+def middle(locator):
+    box = locator.bounding_box()
+    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+
+@pytest.mark.parametrize(("slug", "field", "control"), list(with_points()))
+class TestPoints:
+    def test_drag(self, page, app, slug, field, control):
+        open_concept(page, f"{app.url}/{slug}")
+        first, before = places(page), signature(page)
+        x, y = middle(page.locator(".dot .reach").first)
+        page.mouse.move(x, y)
+        page.mouse.down()
+        page.mouse.move(x + 30, y - 25, steps=5)
+        wait_for_change(page, before)
+        assert f"{field}=" not in page.url
+        page.mouse.up()
+        page.wait_for_url(lambda url: f"{field}=" in url)
+        moved = places(page)
+        assert moved[0] != first[0]
+        assert moved[1:] == first[1:]
+
+    def test_keyboard(self, page, app, slug, field, control):
+        open_concept(page, f"{app.url}/{slug}")
+        first = places(page)
+        page.locator(".dot").first.focus()
+        page.keyboard.press("Alt+ArrowUp")
+        page.wait_for_url(lambda url: f"{field}=" in url)
+        page.wait_for_timeout(500)
+        moved = places(page)
+        assert moved[0][0] == first[0][0]
+        assert moved[0][1] < first[0][1], "up is up"
+
+    def test_add_and_remove(self, page, app, slug, field, control):
+        if control.least == control.most:
+            pytest.skip("the points are only moved")
+        open_concept(page, f"{app.url}/{slug}")
+        count = len(places(page))
+        box = page.locator(".editor.open").first.bounding_box()
+        page.mouse.dblclick(box["x"] + box["width"] * 0.5, box["y"] + box["height"] * 0.12)
+        page.wait_for_url(lambda url: f"{field}=" in url)
+        page.wait_for_timeout(500)
+        assert len(places(page)) == count + 1
+        page.locator(".dot").last.focus()
+        page.keyboard.press("Delete")
+        page.wait_for_timeout(800)
+        assert len(places(page)) == count
