@@ -94,7 +94,8 @@ class Concept(Generic[P, R]):
 
     Args:
         params: frozen dataclass whose fields are annotated with controls and have defaults.
-        compute: pure and seeded; Params -> Result.
+        compute: pure and seeded; Params -> Result. A Result that waits for something outside Params (a download) says
+            so by a true attribute ``pending``, and is then computed anew at each run.
         stage: draws the result: a plotly figure, one or several Scenes side by side, or a Window.
         describe: one or two sentences that say what the stage shows now (alt text of the stage).
         presets: name -> Preset, in the order shown; at least four, at least one of them a failure.

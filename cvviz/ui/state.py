@@ -7,6 +7,7 @@ history is a view to go back to.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -99,18 +100,26 @@ class View:
         return replace(params, **kept)
 
     def result(self) -> Any:
-        """Result at ``params``, computed once."""
-        if self.last is None or self.last[0] != self.params:
+        """Result at ``params``, computed once, unless it waits for something (its ``pending`` is true)."""
+        if self.last is None or self.last[0] != self.params or getattr(self.last[1], "pending", ""):
             self.last = (self.params, self.concept.compute(self.params))
         return self.last[1]
 
-    def check(self, result: Any) -> Check:
+    def last_result(self) -> tuple[Any, Any] | None:
+        """Params and result of the last computation, or of the defaults if there was none; None if these have none."""
+        if self.last is None:
+            params = start_params(self.concept)
+            with suppress(ValueError):
+                self.last = (params, self.concept.compute(params))
+        return self.last
+
+    def check(self, params: Any, result: Any) -> Check:
         """Comparison with the reference, made anew when something that the reference takes has changed."""
         if self.concept.reference is None:
-            return self.concept.check(self.params, result)
-        seen = self.concept.reference_inputs(self.params, result)
+            return self.concept.check(params, result)
+        seen = self.concept.reference_inputs(params, result)
         if self.checked is None or self.checked[0] != seen:
-            self.checked = (seen, self.concept.check(self.params, result))
+            self.checked = (seen, self.concept.check(params, result))
         return self.checked[1]
 
     def write_address(self) -> None:

@@ -59,10 +59,8 @@ def controls(view: View) -> None:
 def stage(view: View, extras: Callable[[Any, Any], None] | None) -> None:
     """All that runs while a control moves. The wire comes last: its data say that the rest is there."""
     try:
-        draw_stage(view, extras)
-    except ValueError as problem:  # what compute says of settings that have no result
-        log.info("%s at %s: %s", view.concept.slug, view.params, problem)
-        st.warning(literal(str(problem)), icon=":material/rule:")
+        if shown := result_to_show(view):
+            draw_stage(view, *shown, extras)
     except Exception:
         log.exception("%s at %s", view.concept.slug, view.params)
         draw_failure(view)
@@ -70,10 +68,21 @@ def stage(view: View, extras: Callable[[Any, Any], None] | None) -> None:
     wire(view.seq, key=view.key("wire"), on_input=view.take_live)
 
 
-def draw_stage(view: View, extras: Callable[[Any, Any], None] | None) -> None:
+def result_to_show(view: View) -> tuple[Any, Any] | None:
+    """Params and result: the current ones; or, with a sentence, the last that had a result, if any had."""
+    try:
+        return view.params, view.result()
+    except ValueError as problem:  # what compute says of settings that have no result
+        log.info("%s at %s: %s", view.concept.slug, view.params, problem)
+        last = view.last_result()
+        sentence = f"{problem} Below is the last view that worked." if last else str(problem)
+        st.warning(literal(sentence), icon=":material/rule:")
+        return last
+
+
+def draw_stage(view: View, params: Any, result: Any, extras: Callable[[Any, Any], None] | None) -> None:
     """Stage, check, formula, the page's own panels, code and downloads."""
-    concept, params = view.concept, view.params
-    result = view.result()
+    concept = view.concept
     alt = concept.describe(params, result)
     drawing = concept.stage(params, result)
     key = view.key("stage")
@@ -86,12 +95,12 @@ def draw_stage(view: View, extras: Callable[[Any, Any], None] | None) -> None:
         else:
             draw_chart(drawing, key=key, alt=alt)
     with st.container(key="numbers"):
-        draw_check(view.check(result))
+        draw_check(view.check(params, result))
         if concept.formula:
             st.markdown(concept.formula(params, result))
         if extras:
             extras(params, result)
-        draw_take_home(view, result, drawing)
+        draw_take_home(view, params, result, drawing)
 
 
 def draw_check(check: Check) -> None:
@@ -132,7 +141,7 @@ def draw_presets(view: View) -> None:
     st.caption(presets[active].look if active else "Your own settings. Choose an example to see something to look for.")
 
 
-def draw_take_home(view: View, result: Any, drawing: Any) -> None:
+def draw_take_home(view: View, params: Any, result: Any, drawing: Any) -> None:
     """The code of the reference with the current values, and the numbers and the figure as files."""
     concept = view.concept
     panel = st.expander("Code and data", icon=":material/code:", key=view.key("code"), on_change="rerun")
@@ -140,13 +149,13 @@ def draw_take_home(view: View, result: Any, drawing: Any) -> None:
         return
     with panel:
         if concept.reference is not None:
-            source = snippet(concept, view.params, result)
+            source = snippet(concept, params, result)
             st.caption(f"The same numbers by {concept.against} alone, at the settings above. It runs as it stands.")
             st.code(source, language="python")
         with st.container(horizontal=True):
             if concept.reference is not None:
                 save("Code", f"{concept.slug}.py", "text/x-python", source)
-            save("Data", f"{concept.slug}.csv", "text/csv", lambda: to_csv(concept, view.params, result))
+            save("Data", f"{concept.slug}.csv", "text/csv", lambda: to_csv(concept, params, result))
             save("Figure", f"{concept.slug}.html", "text/html", lambda: to_html(concept.slug, drawing))
 
 

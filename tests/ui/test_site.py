@@ -343,6 +343,17 @@ class TestWidgets:
         assert to_query(params_on(app, entry)) == app.query_params == to_query(preset.params)
 
 
+def test_settings_without_a_result_say_why_and_keep_the_last_view():
+    entry = next(item for item in entries() if item.slug == "convolution")
+    app = open_page(entry, kernel="Gabor", dilation="3")  # spans 19 pixels of 12
+    assert_sound(app)
+    (sentence,) = texts(app.warning)
+    assert sentence.startswith("The kernel spans 19 × 19 pixels and the padded input has 12 × 12: take a smaller")
+    assert sentence.endswith("Below is the last view that worked.")
+    assert any("matches NumPy" in text for text in texts(app.markdown))
+    assert params_on(app, entry).dilation == 3, "what was set is kept"
+
+
 class TestOwnPicture:
     @pytest.fixture
     def pages(self):

@@ -199,7 +199,7 @@ class TestCheck:
         return session.visit(concept=replace(concept, reference=reference)), calls
 
     def check(self, view):
-        return view.check(view.result())
+        return view.check(view.params, view.result())
 
     def test_runs_again_only_when_something_that_it_takes_has_changed(self, session):
         view, calls = self.counted(session, CONCEPT)
