@@ -11,7 +11,7 @@ function unpack({ kind, shape, data }) {
   const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0))
   return { shape, numbers: new KINDS[kind](bytes.buffer) }
 }
-const say = (number, digits = 4) => String(Number(number.toPrecision(digits))).replace("-", "−")
+const say = (number, digits = 4) => String(Number(number.toPrecision(digits))).replace("-", "−").replace("Infinity", "∞")
 const factor = (number) => (number < 0 ? `(${say(number)})` : say(number))
 const rect = (x, y, width, height, name) => `<rect class="${name}" x="${x}" y="${y}" width="${width}" height="${height}"/>`
 

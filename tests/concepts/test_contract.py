@@ -55,6 +55,8 @@ def assert_alike(actual, expected):
 class TestEveryCase:
     def test_numbers_stage_and_words(self, slug, params):
         concept = load(slug)
+        for control in controls_of(concept.params).values():
+            assert control.when is None or control.when(params) in (True, False)
         result = concept.compute(params)
         check = concept.check(params, result)
         assert check.status == ("matches" if concept.reference else concept.kind), check

@@ -1,0 +1,1 @@
+"""Small models trained here: definitions, the command that trains them, and loading of the weights in ``assets/``."""
