@@ -131,6 +131,7 @@ function show(stage, panel, data) {
   for (const layer of [panel.overlay, panel.editor]) layer.setAttribute("viewBox", `0 0 ${data.width} ${data.height}`)
   if (panel.markup !== data.overlay) panel.overlay.innerHTML = panel.markup = data.overlay
   if (panel.frame.clientWidth) panel.frame.style.setProperty("--u", data.width / panel.frame.clientWidth)
+  panel.editor.classList.toggle("many", data.boxes.length > 3)
   panel.editor.toggleAttribute("hidden", !data.boxes.length && !data.points)
   while (panel.boxes.length > data.boxes.length) panel.boxes.pop().group.remove()
   while (panel.boxes.length < data.boxes.length) panel.boxes.push(buildBox(stage, panel))

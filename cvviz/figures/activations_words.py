@@ -83,4 +83,4 @@ def power(value: float) -> str:
     if not math.isfinite(value):
         return r"\infty"
     mantissa, exponent = f"{value:.2e}".split("e")
-    return f"{value:.3g}" if value == 0 or -3 <= int(exponent) <= 3 else rf"{mantissa}\cdot 10^{{{int(exponent)}}}"
+    return f"{value:.3g}" if value == 0 or -3 <= int(exponent) <= 2 else rf"{mantissa}\cdot 10^{{{int(exponent)}}}"
