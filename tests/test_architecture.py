@@ -22,7 +22,7 @@ ARROWS = {
     "cvviz/concepts": {"cvviz/ops", "cvviz/data", "cvviz/figures", "cvviz/zoo", "cvviz/controls", "cvviz"},
     "cvviz": {"cvviz/ops", "cvviz/data", "cvviz/figures", "cvviz/controls"},
     "cvviz/ui": {"cvviz/figures", "cvviz/data", "cvviz/controls", "cvviz"},
-    "pages": {"cvviz/ui", "cvviz/concepts", "cvviz/figures", "cvviz"},
+    "pages": {"cvviz/ui", "cvviz/concepts", "cvviz/figures", "cvviz/zoo", "cvviz"},
 }
 
 

@@ -1,7 +1,5 @@
 """Regression losses from their formulas, with their slopes, and lines fitted under each of them."""
 
-
-
 from __future__ import annotations
 
 from typing import Literal, get_args

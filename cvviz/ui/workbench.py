@@ -188,7 +188,8 @@ def draw_failure(view: View) -> None:
         icon=":material/build:",
     )
     controls = controls_of(view.concept.params)
-    st.table({control.label: [control.encode(getattr(view.params, name))] for name, control in controls.items()})
+    values = [control.encode(getattr(view.params, name)) for name, control in controls.items()]
+    st.table({"Control": [control.label for control in controls.values()], "Value": values})
     st.button("Reset this page", key=view.key("reset-failed"), on_click=reset, args=(view,))
 
 

@@ -5,6 +5,7 @@ import streamlit as st
 from cvviz import ui
 from cvviz.concepts.detection.nms import CONCEPT, Params, Result, boxes_of
 from cvviz.figures.nms import lowered_rows, survivor_rows
+from cvviz.zoo.pretrained import PRETRAINED, download
 
 MOST_ROWS = 6
 
@@ -12,6 +13,17 @@ MOST_ROWS = 6
 def view(params: Params, result: Result) -> None:
     for note in result.notes:
         st.caption(note)
+    if result.pending:
+        name = result.pending
+        model = PRETRAINED[name]
+        ui.job(
+            f"Download {model.title}, {model.megabytes:.0f} MB",
+            lambda progress: download(name, progress),
+            lambda _: None,
+            key="nms/download",
+            inputs=name,
+        )
+        return
     boxes, step = result.view, result.step
     counts = {
         "Raw boxes": len(boxes.scores),

@@ -122,3 +122,19 @@ class TestExamplesSayWhatTheyShow:
         assert rider == (7,)
         assert len(hard) == 3
         assert lowered == ()
+
+
+def test_digits_found_and_lost_are_those_of_the_examples():
+    found = [len(compute(PRESETS[name].params).outcome.found) for name in ("Digits, per class", "Digits lost")]
+    assert found == [9, 7]
+    assert len(compute(PRESETS["Digits lost"].params).scene.truth) == 10
+
+
+def test_a_network_that_is_not_here_leaves_the_picture_and_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    params = Params(source="pretrained")
+    result = compute(params)
+    assert result.pending == "ssdlite"
+    assert len(result.view.scores) == 0
+    assert "download" in CONCEPT.formula(params, result)
+    assert CONCEPT.check(params, result).status == "matches"

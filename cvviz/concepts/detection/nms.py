@@ -14,17 +14,37 @@ from torch import Tensor
 from cvviz.concept import Concept, Preset
 from cvviz.controls import Choice, File, Image, Many, Seed, Slider, Toggle
 from cvviz.data.crowd import Crowd, Outcome, crowd, outcome
-from cvviz.data.detections import Detections, example, read_detections
+from cvviz.data.detections import Detections, detections, example, read_detections
 from cvviz.data.detectors import DETECTORS, MOST_WINDOWS, backdrop, detect, reduced
 from cvviz.data.images import Picture, sample
 from cvviz.figures.nms import Suppression, fates, raw_scene, step_formula, step_scene, survivors_scene
 from cvviz.figures.scene import Scene
 from cvviz.ops.nms import Method, trace_nms
+from cvviz.zoo.digit_boxes import digit_boxes
+from cvviz.zoo.pretrained import PRETRAINED, pretrained_boxes
 
 ASTRONAUT = sample("astronaut")
 END = 40
 METHODS = {"hard": "Hard", "linear": "Soft, linear", "gaussian": "Soft, Gaussian"}
-SOURCES = {"picture": "Picture", "crowd": "Drawn crowd", "own": "Your file"}
+SOURCES = {
+    "picture": "Picture, OpenCV's detectors",
+    "digits": "Digits, a network trained here",
+    "pretrained": "Picture, a network trained on COCO",
+    "crowd": "Drawn crowd, simulated detector",
+    "own": "Your file",
+}
+NOTHING = detections([], [], [], ("nothing",))
+TITLES = {name: model.title for name, model in PRETRAINED.items()}
+
+
+def on_picture(params: Params) -> bool:
+    """Whether a picture is looked at."""
+    return params.source in ("picture", "pretrained", "own")
+
+
+def is_seeded(params: Params) -> bool:
+    """Whether a scene is drawn."""
+    return params.source in ("digits", "crowd")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +79,8 @@ class Params:
         ),
     ] = True
     source: Annotated[str, Choice("Boxes from", options=SOURCES)] = "picture"
-    picture: Annotated[Picture, Image("Picture", when=lambda p: p.source != "crowd")] = ASTRONAUT
+    picture: Annotated[Picture, Image("Picture", when=on_picture)] = ASTRONAUT
+    model: Annotated[str, Choice("Network", TITLES, when=lambda p: p.source == "pretrained")] = "ssdlite"
     detect: Annotated[
         tuple[str, ...],
         Many("Detectors", options=DETECTORS, help="Each is a class.", when=lambda p: p.source == "picture"),
@@ -78,7 +99,11 @@ class Params:
         float,
         Slider("Distance of neighbours", 0.2, 1.2, 0.05, unit="widths", when=lambda p: p.source == "crowd"),
     ] = 0.35
-    seed: Annotated[int, Seed(when=lambda p: p.source == "crowd")] = 1
+    density: Annotated[
+        float, Slider("Density", 0.0, 1.0, 0.05, help="How many digits.", when=lambda p: p.source == "digits")
+    ] = 0.5
+    noise: Annotated[float, Slider("Noise", 0.0, 1.0, 0.05, when=lambda p: p.source == "digits")] = 0.2
+    seed: Annotated[int, Seed(when=is_seeded)] = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +114,10 @@ class Result:
         view: picture, raw boxes by falling score, and every step of the suppression.
         step: the step shown, 0 to K.
         done: whether the end is shown rather than a step.
-        scene: the drawn crowd, or None.
+        scene: a scene whose objects are known, or None.
         outcome: what became of its objects.
         notes: sentences about where the boxes come from.
+        pending: name of the network whose weights must be downloaded first, or "".
     """
 
     view: Suppression
@@ -100,17 +126,18 @@ class Result:
     scene: Crowd | None
     outcome: Outcome | None
     notes: tuple[str, ...]
+    pending: str = ""
 
     @property
     def missed(self) -> Tensor:
-        """(M, 4), objects of the drawn crowd without a box."""
+        """(M, 4), known objects without a box."""
         if self.scene is None or self.outcome is None:
             return torch.empty(0, 4)
         return self.scene.truth[list(self.outcome.missed)]
 
     @property
     def extra(self) -> tuple[int, ...]:
-        """Boxes on the drawn crowd that found nothing new."""
+        """Boxes that found nothing new, where the objects are known."""
         return self.outcome.extra if self.outcome else ()
 
 
@@ -118,7 +145,17 @@ def compute(params: Params) -> Result:
     """Raw boxes of the chosen source, and every step of the chosen suppression."""
     scene: Crowd | None = None
     notes: tuple[str, ...] = ()
-    if params.source == "crowd":
+    pending = ""
+    if params.source == "digits":
+        digits, raw = digit_boxes(params.seed, params.density, params.noise, MOST_WINDOWS)
+        scene = Crowd(digits.pixels, raw, digits.boxes.double(), digits.labels)
+        pixels, scale = scene.pixels, 1.0
+        notes = ("The raw head: every anchor and class with a score of 0.05 or more. The scene was not trained on.",)
+    elif params.source == "pretrained":
+        pixels, scale = reduced(params.picture), 1.0
+        pending = "" if PRETRAINED[params.model].here else params.model
+        raw = NOTHING if pending else pretrained_boxes(params.picture, params.model)
+    elif params.source == "crowd":
         scene = crowd(params.spacing, params.seed)
         pixels, scale, raw = scene.pixels, 1.0, scene.raw
         notes = ("The scene is drawn, and its detector simulated: what is there is known.",)
@@ -144,6 +181,7 @@ def compute(params: Params) -> Result:
         scene=scene,
         outcome=outcome(scene, trace.kept) if scene else None,
         notes=(*notes, *raw.notes),
+        pending=pending,
     )
 
 
@@ -247,6 +285,8 @@ def describe(params: Params, result: Result) -> str:
 def formula(params: Params, result: Result) -> str:
     """The step shown, or the first one at the end."""
     count = len(result.view.trace.kept)
+    if result.pending:
+        return "The network's weights are not here yet: download them below, or choose another source."
     if not count:
         return f"No box has a score of {params.score:.2f} or more: there is nothing to suppress."
     step = 1 if result.done else max(result.step, 1)
@@ -256,6 +296,7 @@ def formula(params: Params, result: Result) -> str:
 
 CROWD = Params(source="crowd", score=0.3)
 EYES = Params(detect=("face", "eye"), score=0.9)
+DIGITS = Params(source="digits", density=0.8, seed=7, score=0.3, iou=0.5)
 PRESETS = {
     "One face": Preset(Params(), "The sliding window answers to one face many times; one box survives."),
     "First step": Preset(Params(step=1), "The best box is kept, and all that overlaps it by more than 0.30 goes."),
@@ -279,6 +320,18 @@ PRESETS = {
     "Crowd, hard": Preset(CROWD, "Who stands too close to a better box is suppressed with its copies.", failure=True),
     "Crowd, soft": Preset(
         replace(CROWD, method="gaussian"), "Neighbours lose score instead of vanishing, and everybody is found."
+    ),
+    "Digits, raw head": Preset(
+        Params(source="digits", score=0.05, step=0),
+        "Hundreds of boxes: neighbouring anchors all answer to one digit, some of them with another class.",
+    ),
+    "Digits, per class": Preset(
+        DIGITS, "Suppressed class by class, 9 of 10 digits are found, some with a second box of another class."
+    ),
+    "Digits lost": Preset(
+        replace(DIGITS, aware=False),
+        "Without classes two more digits go: those whose boxes overlap a better one by more than half.",
+        failure=True,
     ),
     "False alarms": Preset(
         Params(detect=("person",), score=0.0),
