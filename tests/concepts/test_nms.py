@@ -9,7 +9,8 @@ from PIL import Image
 
 from cvviz.concepts.detection.nms import CONCEPT, CROWD, END, PRESETS, Params, compute
 from cvviz.data.detections import read_detections
-from cvviz.data.images import own_picture
+from cvviz.data.digit_scenes import digit_scene
+from cvviz.data.images import Picture, own_picture
 from cvviz.figures.nms import lowered_rows, survivor_rows
 from cvviz.figures.scene import Box
 
@@ -138,3 +139,14 @@ def test_a_network_that_is_not_here_leaves_the_picture_and_says_so(tmp_path, mon
     assert len(result.view.scores) == 0
     assert "download" in CONCEPT.formula(params, result)
     assert CONCEPT.check(params, result).status == "matches"
+
+
+@pytest.mark.parametrize("shape", [(3, 160, 160), (3, 30, 900), (3, 2, 2)])
+def test_digits_on_a_picture_of_ones_own(shape):
+    scene = digit_scene(5, density=0.3)
+    pixels = scene.pixels if shape == (3, 160, 160) else torch.full(shape, 200, dtype=torch.uint8)
+    params = Params(source="digits", photo=True, picture=Picture("mine", "Mine", lambda: pixels), score=0.3)
+    result = compute(params)
+    assert CONCEPT.check(params, result).status == "matches"
+    assert result.scene is None
+    assert (len(result.view.trace.kept) > 0) is (shape == (3, 160, 160))

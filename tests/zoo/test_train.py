@@ -19,6 +19,7 @@ def threads():
 
 
 class TestCommand:
+    @pytest.mark.slow
     def test_a_few_steps(self, tmp_path, capsys, threads, monkeypatch):
         monkeypatch.setattr("cvviz.zoo.digit_detector_training.HELD_OUT", 4)
         out = tmp_path / "weights.safetensors"

@@ -20,7 +20,7 @@ from cvviz.data.images import Picture, sample
 from cvviz.figures.nms import Suppression, fates, raw_scene, step_formula, step_scene, survivors_scene
 from cvviz.figures.scene import Scene
 from cvviz.ops.nms import Method, trace_nms
-from cvviz.zoo.digit_boxes import digit_boxes
+from cvviz.zoo.digit_boxes import digit_boxes, picture_digits
 from cvviz.zoo.pretrained import PRETRAINED, pretrained_boxes
 
 ASTRONAUT = sample("astronaut")
@@ -39,12 +39,17 @@ TITLES = {name: model.title for name, model in PRETRAINED.items()}
 
 def on_picture(params: Params) -> bool:
     """Whether a picture is looked at."""
-    return params.source in ("picture", "pretrained", "own")
+    return params.source in ("picture", "pretrained", "own") or (params.source == "digits" and params.photo)
+
+
+def is_composed(params: Params) -> bool:
+    """Whether a scene of digits is composed."""
+    return params.source == "digits" and not params.photo
 
 
 def is_seeded(params: Params) -> bool:
     """Whether a scene is drawn."""
-    return params.source in ("digits", "crowd")
+    return is_composed(params) or params.source == "crowd"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +84,10 @@ class Params:
         ),
     ] = True
     source: Annotated[str, Choice("Boxes from", options=SOURCES)] = "picture"
+    photo: Annotated[
+        bool,
+        Toggle("On a picture", help="Digits that you drew or photographed.", when=lambda p: p.source == "digits"),
+    ] = False
     picture: Annotated[Picture, Image("Picture", when=on_picture)] = ASTRONAUT
     model: Annotated[str, Choice("Network", TITLES, when=lambda p: p.source == "pretrained")] = "ssdlite"
     detect: Annotated[
@@ -99,10 +108,8 @@ class Params:
         float,
         Slider("Distance of neighbours", 0.2, 1.2, 0.05, unit="widths", when=lambda p: p.source == "crowd"),
     ] = 0.35
-    density: Annotated[
-        float, Slider("Density", 0.0, 1.0, 0.05, help="How many digits.", when=lambda p: p.source == "digits")
-    ] = 0.5
-    noise: Annotated[float, Slider("Noise", 0.0, 1.0, 0.05, when=lambda p: p.source == "digits")] = 0.2
+    density: Annotated[float, Slider("Density", 0.0, 1.0, 0.05, help="How many digits.", when=is_composed)] = 0.5
+    noise: Annotated[float, Slider("Noise", 0.0, 1.0, 0.05, when=is_composed)] = 0.2
     seed: Annotated[int, Seed(when=is_seeded)] = 1
 
 
@@ -146,7 +153,11 @@ def compute(params: Params) -> Result:
     scene: Crowd | None = None
     notes: tuple[str, ...] = ()
     pending = ""
-    if params.source == "digits":
+    if params.source == "digits" and params.photo:
+        pixels, raw = picture_digits(params.picture, MOST_WINDOWS)
+        scale = 1.0
+        notes = ("The picture at 256 px: digits of 14 to 56 px in it are what the network was trained on.",)
+    elif params.source == "digits":
         digits, raw = digit_boxes(params.seed, params.density, params.noise, MOST_WINDOWS)
         scene = Crowd(digits.pixels, raw, digits.boxes.double(), digits.labels)
         pixels, scale = scene.pixels, 1.0
