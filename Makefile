@@ -9,11 +9,11 @@ run: .venv/app
 	$(BIN)/streamlit run app.py
 
 test: .venv/dev chromium lint types
-	$(BIN)/pytest -n 2 --dist loadfile -m "not browser"
-	$(BIN)/pytest -m browser
+	$(BIN)/pytest -n 2 --dist worksteal -m "not browser"
+	$(BIN)/pytest -n 2 --dist worksteal -m browser
 
 check: .venv/dev lint types
-	$(BIN)/pytest -n 2 --dist loadfile -m "not browser and not slow"
+	$(BIN)/pytest -n 2 --dist worksteal -m "not browser and not slow"
 
 bench: .venv/dev chromium
 	$(BIN)/python -m tests.benchmarks
