@@ -297,7 +297,7 @@ def tally(view: Assignment) -> pd.DataFrame:
     )
     return pd.DataFrame(
         {
-            "": ["Anchors", "Points"],
+            "Of": ["Anchors", "Points"],
             "All": [f"{total:,}" for total, *_ in rows],
             "Positive": [f"{positive:,}" for _, positive, *_ in rows],
             "Ignored": [f"{ignored:,}" for _, _, ignored, *_ in rows],
@@ -305,7 +305,7 @@ def tally(view: Assignment) -> pd.DataFrame:
             "Ratio": [odds(negative, positive) for _, positive, _, negative, _ in rows],
             "Digits lost": [counts.count(0) for *_, counts in rows],
         }
-    ).set_index("")
+    ).set_index("Of")
 
 
 def anchor_rows(view: Assignment) -> pd.DataFrame:

@@ -143,7 +143,7 @@ def cost_table(kinds: Mapping[str, Sequence[Conv]], costs: Mapping[str, Cost]) -
         }
         for name, each in costs.items()
     }
-    return pd.DataFrame(rows).T
+    return pd.DataFrame(rows).T.rename_axis("Kind")
 
 
 def cost_words(costs: Mapping[str, Cost], *, chosen: str) -> str:
@@ -167,7 +167,7 @@ def time_table(timings: Mapping[str, Timing]) -> pd.DataFrame:
             "Channels last": f"{1000 * timing.seconds['NHWC']:.3g} ms, {shares['NHWC']}",
             "Most GMAC/s": f"{timing.cost.macs / min(timing.seconds.values()) / 1e9:.3g}",
         }
-    return pd.DataFrame(rows).T
+    return pd.DataFrame(rows).T.rename_axis("Kind")
 
 
 def time_words(timings: Mapping[str, Timing]) -> str:

@@ -19,7 +19,7 @@ def view(params: Params, result: Assignment) -> None:
     st.table(digit_rows(result).set_index("Digit"))
     groups = coverage(params)
     (title, share), *thirds = ((title, (best >= params.high).float().mean().item()) for title, best in groups.items())
-    st.markdown("#### What this set can cover")
+    st.markdown("**What this set can cover**")
     ui.chart(
         recall_figure(groups, high=params.high, low=min(params.low, params.high)),
         key="anchors/recall",

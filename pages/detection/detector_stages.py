@@ -28,13 +28,13 @@ def view(params: Params, result: Result) -> None:
         st.metric("Of it the second", f"{second / two:.1%}")
         st.metric("Equal at N", f"{result.crossover:,.0f}" if result.crossover >= 0 else "never")
     st.dataframe(stage_table(params, result), hide_index=True)
-    st.markdown("#### Time on this machine")
+    st.markdown("**Time on this machine**")
     st.caption(
         "SSDlite at 320 pixels first, as a yardstick, then the two above, on one core. Random weights, made-up "
         "outputs: 300 scores above the threshold, N proposals at random places. Hatched: hardly anything to multiply."
     )
     ui.job("Measure here now", partial(measure, params), draw_times, key="detector-stages/time", inputs=params)
-    st.markdown("#### Accuracy for the cost")
+    st.markdown("**Accuracy for the cost**")
     alt = "Published COCO AP of eight detectors against GMAC: both kinds lie along one rising band."
     ui.chart(accuracy_figure(published()), key="detector-stages/accuracy", alt=alt)
     st.caption("AP as torchvision publishes it, each at its own size; MACs counted here, proposals included.")

@@ -43,8 +43,8 @@ class Params:
 
     one: Annotated[str, Choice("One-stage detector", options=ONE)] = "retinanet_resnet50_fpn"
     two: Annotated[str, Choice("Two-stage detector", options=TWO)] = "fasterrcnn_resnet50_fpn"
-    side: Annotated[int, Slider("Side of the picture", 224, 992, 96, unit="px")] = 512
     proposals: Annotated[int, Slider("Proposals N", 0, MOST, 10)] = 1000
+    side: Annotated[int, Slider("Side of the picture", 224, 992, 96, unit="px")] = 512
     classes: Annotated[str, Choice("Classes", options=CLASSES, help="One more is the background.")] = "91"
 
 
