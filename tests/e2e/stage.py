@@ -64,6 +64,8 @@ def open_concept(page: Page, address: str) -> None:
     page.goto(address)
     wait_for_stage(page)
     page.wait_for_selector(".st-key-controls")
+    # A drag during the very first run is answered, but its release may not reach the address.
+    page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")
 
 
 def wait_for_change(page: Page, before: str, seconds: float = 10) -> None:

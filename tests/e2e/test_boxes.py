@@ -34,7 +34,7 @@ class TestBoxes:
         wait_for_change(page, before)
         assert f"{field}=" not in page.url
         page.mouse.up()
-        page.wait_for_url(lambda url: f"{field}=" in url)
+        page.wait_for_function("name => location.search.includes(name)", arg=f"{field}=")
         moved = place(page)
         assert moved[0] < x
         assert moved[1] < y
@@ -57,7 +57,7 @@ class TestBoxes:
         page.keyboard.press("ArrowLeft")
         page.keyboard.press("Alt+ArrowUp")
         page.keyboard.press("Shift+ArrowLeft")
-        page.wait_for_url(lambda url: f"{field}=" in url)
+        page.wait_for_function("name => location.search.includes(name)", arg=f"{field}=")
         page.wait_for_timeout(800)
         assert place(page) == [x - 1, y - 10, width - 1, height]
 

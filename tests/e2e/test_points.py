@@ -38,7 +38,7 @@ class TestPoints:
         wait_for_change(page, before)
         assert f"{field}=" not in page.url
         page.mouse.up()
-        page.wait_for_url(lambda url: f"{field}=" in url)
+        page.wait_for_function("name => location.search.includes(name)", arg=f"{field}=")
         moved = places(page)
         assert moved[0] != first[0]
         assert moved[1:] == first[1:]
@@ -48,7 +48,7 @@ class TestPoints:
         first = places(page)
         page.locator(".dot").first.focus()
         page.keyboard.press("Alt+ArrowUp")
-        page.wait_for_url(lambda url: f"{field}=" in url)
+        page.wait_for_function("name => location.search.includes(name)", arg=f"{field}=")
         page.wait_for_timeout(500)
         moved = places(page)
         assert moved[0][0] == first[0][0]
@@ -61,7 +61,7 @@ class TestPoints:
         count = len(places(page))
         box = page.locator(".editor.open").first.bounding_box()
         page.mouse.dblclick(box["x"] + box["width"] * 0.5, box["y"] + box["height"] * 0.12)
-        page.wait_for_url(lambda url: f"{field}=" in url)
+        page.wait_for_function("name => location.search.includes(name)", arg=f"{field}=")
         page.wait_for_timeout(500)
         assert len(places(page)) == count + 1
         page.locator(".dot").last.focus()
