@@ -69,7 +69,8 @@ export default function ({ data, parentElement }) {
 
   const say = (live) => {
     const detail = { field: data.field, text: ui.number.value, live }
-    document.dispatchEvent(new CustomEvent("cvviz-input", { detail }))
+    const heard = !document.dispatchEvent(new CustomEvent("cvviz-input", { detail, cancelable: true }))
+    window.cvvizUnheard = heard ? null : detail // the wire, when it comes, asks for it
   }
   const stop = () => {
     if (!ui.playing) return
@@ -79,9 +80,23 @@ export default function ({ data, parentElement }) {
     say(false)
   }
   ui.stop = stop
+  const rest = (wait) => {
+    clearTimeout(ui.rest)
+    ui.rest = setTimeout(() => {
+      ui.held = false
+      say(false)
+    }, wait)
+  }
   ui.range.onpointerdown = () => {
     stop()
     ui.held = true
+    ui.hand = new AbortController()
+    // A hand that lets go where it began has changed nothing, and the browser then fires no change.
+    const letGo = () => {
+      ui.hand.abort()
+      rest(0)
+    }
+    for (const end of ["pointerup", "pointercancel"]) window.addEventListener(end, letGo, { signal: ui.hand.signal })
   }
   ui.range.oninput = () => {
     ui.number.value = toText(toNumber(ui.range.value))
@@ -90,10 +105,7 @@ export default function ({ data, parentElement }) {
   }
   // A key that is held down fires this at every repeat; only where it comes to rest belongs into the address.
   ui.range.onchange = () => {
-    const wait = ui.held ? 0 : 250
-    ui.held = false
-    clearTimeout(ui.rest)
-    ui.rest = setTimeout(() => say(false), wait)
+    if (!ui.held) rest(250)
   }
   ui.number.onchange = () => {
     stop()
@@ -120,6 +132,8 @@ export default function ({ data, parentElement }) {
   return () => {
     clearInterval(ui.playing)
     clearTimeout(ui.rest)
+    ui.hand?.abort()
+    window.cvvizUnheard = null
     document.removeEventListener("cvviz-shown", ui.onShown)
     sliders.delete(root)
   }

@@ -20,9 +20,13 @@ function build() {
     wire.waiting = null
     if (next) send(next)
   }
-  wire.onInput = ({ detail }) => {
-    if (wire.flying) wire.waiting = detail
-    else send(detail)
+  wire.hear = (input) => {
+    if (wire.flying) wire.waiting = input
+    else send(input)
+  }
+  wire.onInput = (event) => {
+    event.preventDefault()
+    wire.hear(event.detail)
   }
   document.addEventListener("cvviz-input", wire.onInput)
   return wire
@@ -33,6 +37,8 @@ export default function ({ data, parentElement, setStateValue }) {
   if (!wires.has(root)) wires.set(root, build())
   const wire = wires.get(root)
   wire.emit = setStateValue
+  if (window.cvvizUnheard) wire.hear(window.cvvizUnheard) // a control that was moved before the stage was there
+  window.cvvizUnheard = null
   if (wire.flying && data.seq >= wire.flying) wire.landed()
   document.dispatchEvent(new CustomEvent("cvviz-shown", { detail: { busy: wire.flying !== 0 } }))
   return () => {

@@ -48,6 +48,8 @@ def main() -> None:
         if chosen in pages:
             st.switch_page(pages[chosen])
     try:
+        if page.url_path in pages:
+            warmup.load(page.url_path)
         page.run()
     except Exception:  # a page that cannot even start leaves the navigation alive
         logging.getLogger(__name__).exception("page %s", page.url_path)

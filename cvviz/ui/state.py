@@ -52,13 +52,13 @@ class View:
         """Session key of a widget of this page."""
         return f"{self.concept.slug}/{name}"
 
-    def take(self, name: str, text: str) -> None:
+    def take(self, name: str, text: str, *, live: bool = False) -> None:
         """Set a field from text; refuse it with a sentence if it cannot be read."""
         try:
             self._set(name, controls_of(self.concept.params)[name].decode(text))
         except ValueError as error:
             self.errors[name] = str(error)
-        self._rerun()
+        self._rerun(live=live)
 
     def put(self, name: str, value: Any) -> None:
         """Set a field."""
@@ -74,8 +74,8 @@ class View:
         """Event of the wire."""
         value = st.session_state[self.key("wire")].get("input") or {}
         if value.get("seq", 0) > self.seq and value["field"] in controls_of(self.concept.params):
-            self.seq, self.live = value["seq"], bool(value["live"])
-            self.take(value["field"], str(value["text"]))
+            self.seq = value["seq"]
+            self.take(value["field"], str(value["text"]), live=bool(value["live"]))
 
     def show(self, params: Any) -> None:
         """Event of a preset or the reset button: set everything but the user's own files."""
@@ -87,10 +87,11 @@ class View:
         self.errors.pop(name, None)
         self.params = replace(self.params, **{name: value})
 
-    def _rerun(self) -> None:
+    def _rerun(self, *, live: bool = False) -> None:
         # Names what runs instead of the fragment that the widget lies in. A live input comes by the wire, which lies in
         # the stage: there the default is right, and naming it would cost a second run.
-        if not self.live:
+        self.live = live
+        if not live:
             st.rerun([CONTROLS, STAGE])
 
     def with_own_files(self, params: Any) -> Any:

@@ -12,10 +12,11 @@ from importlib import import_module
 
 from streamlit.starlette import App
 
-from cvviz.catalogue import entries
+from cvviz.catalogue import entries, entry
 
 GRACE = 3.0  # seconds in which a first visitor's home page has the processor to itself
-LIBRARIES = ("torch", "torchvision", "plotly.graph_objects", "sklearn", "cv2")
+LIBRARIES = ("torch", "torchvision", "plotly.graph_objects", "sklearn", "cv2", "cvviz.ui.workbench")
+_IMPORTING = threading.Lock()  # two threads that import torch at once can each meet the other's half of it
 
 
 @lru_cache(maxsize=1)
@@ -33,6 +34,17 @@ def warm_up() -> None:
     Streamlit collects garbage after every run. It does not visit frozen objects: a run takes 60 ms in place of 300.
     """
     try:
+        for item in entries():
+            load(item.slug)
+    except Exception:
+        logging.getLogger(__name__).exception("warm-up")  # the page that needs it will say what is wrong
+    settle()
+
+
+@cache
+def load(slug: str) -> None:
+    """Import what a concept's page needs, unless this has been done; after it, another thread's imports do no harm."""
+    with _IMPORTING:
         for name in LIBRARIES:
             import_module(name)
         import cv2
@@ -40,12 +52,8 @@ def warm_up() -> None:
 
         torch.set_num_threads(1)
         cv2.setNumThreads(1)
-        for entry in entries():
-            entry.load()
-            entry.claims()
-    except Exception:
-        logging.getLogger(__name__).exception("warm-up")  # the page that needs it will say what is wrong
-    settle()
+        entry(slug).load()
+        entry(slug).claims()
 
 
 def settle() -> None:

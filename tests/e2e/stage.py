@@ -84,24 +84,37 @@ def movable(page: Page) -> Locator:
     return sliders.first if sliders.count() else page.locator(".box .body").last
 
 
-def hold_and_sweep(page: Page, target: Locator, seconds: float) -> None:
-    """Press on ``target`` and move to and fro; the button stays down."""
+def grip(target: Locator) -> tuple[float, float]:
+    """Where a hand takes hold of ``target``: a slider's thumb, or the middle of a box."""
     target.scroll_into_view_if_needed()
     box = target.bounding_box()
     assert box
-    is_slider = "range" in (target.get_attribute("class") or "")
-    middle = box["y"] + box["height"] / 2
-    start = box["x"] + box["width"] * 0.5
-    if is_slider:
+    if is_slider(target):
         share = target.evaluate("node => (node.value - node.min) / (node.max - node.min)")
-        start = box["x"] + 9 + (box["width"] - 18) * share
+        return box["x"] + 9 + (box["width"] - 18) * share, box["y"] + box["height"] / 2
+    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+
+def is_slider(target: Locator) -> bool:
+    """Whether ``target`` is a live slider's range."""
+    return "range" in (target.get_attribute("class") or "")
+
+
+def hold_and_sweep(page: Page, target: Locator, seconds: float) -> None:
+    """Press on ``target``, move to and fro, and come to rest away from where it began; the button stays down."""
+    start, middle = grip(target)
+    box = target.bounding_box()
+    assert box
     page.mouse.move(start, middle)
     page.mouse.down()
-    reach = min(box["width"] * 0.3, 120) if is_slider else 40
-    center = min(max(start, box["x"] + reach + 9), box["x"] + box["width"] - reach - 9) if is_slider else start
+    reach, center = 40.0, start
+    if is_slider(target):
+        reach = min(box["width"] * 0.3, 120)
+        center = min(max(start, box["x"] + reach + 9), box["x"] + box["width"] - reach - 9)
     end, step = time.monotonic() + seconds, 0
     while time.monotonic() < end:
         phase = (step % 60) / 30
         page.mouse.move(center + reach * (phase if phase < 1 else 2 - phase), middle)
         page.wait_for_timeout(16)
         step += 1
+    page.mouse.move(max(center - reach, center + reach, key=lambda place: abs(place - start)), middle)

@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import expect
 
 from cvviz.catalogue import entries
-from tests.e2e.stage import COUNT_CHANGES, hold_and_sweep, movable, open_concept, signature, wait_for_change
+from tests.e2e.stage import COUNT_CHANGES, grip, hold_and_sweep, movable, open_concept, signature, wait_for_change
 
 SLUGS = [entry.slug for entry in entries()]
 
@@ -42,6 +42,18 @@ def away_from_the_default(page):
     control = page.locator(".live .range").first
     control.focus()
     page.keyboard.press("End" if control.input_value() == control.get_attribute("min") else "Home")
+
+
+def test_let_go_where_it_began_leaves_the_other_controls_alive(slider_page):
+    page, control = slider_page, slider_page.locator(".live .range").first
+    before, value, start = signature(page), control.input_value(), grip(control)
+    hold_and_sweep(page, control, seconds=0.5)
+    wait_for_change(page, before)
+    page.mouse.move(*start)
+    assert control.input_value() == value
+    page.mouse.up()
+    page.get_by_role("radiogroup", name="Examples").get_by_role("radio").nth(2).click()
+    page.wait_for_url(re.compile(r"\?"))
 
 
 def test_back_and_forward_walk_through_the_views(slider_page):

@@ -128,6 +128,12 @@ class TestLive:
         assert (view.params, view.live) == (Params(gain=4.0), False)
         assert session.reruns == [[CONTROLS, STAGE]]
 
+    def test_any_other_control_ends_what_a_lost_release_has_left_open(self, view, session):
+        session.speak(view, field="gain", text="3", live=True, seq=1)
+        view.put("negative", True)
+        assert not view.live
+        assert session.reruns == [[CONTROLS, STAGE]]
+
     def test_what_was_already_heard_is_not_heard_again(self, view, session):
         session.speak(view, field="gain", text="3", live=False, seq=5)
         view.show(Params())
