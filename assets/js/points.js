@@ -30,9 +30,9 @@ function placeDot(panel, dot, index) {
     node.setAttribute("cx", x)
     node.setAttribute("cy", y)
   }
-  const { colors, fixed } = panel.points
+  const { colors, fixed, upright } = panel.points
   dot.body.style.setProperty("--color", colors[Math.min(index, colors.length - 1)])
-  const where = dot.at.map(tidy).join(", ")
+  const where = (upright ? dot.at.slice(1) : dot.at).map(tidy).join(", ")
   const removal = fixed ? "" : " Delete removes it."
   dot.group.setAttribute("aria-label", `Point ${index + 1} at ${where}. Arrow keys move it, Alt takes steps of 10.${removal}`)
 }
@@ -55,7 +55,8 @@ function buildDot(stage, panel) {
     let moved = false
     dot.held = true
     reach.onpointermove = (next) => {
-      dot.at = toData(panel.points, [x + (next.clientX - from[0]) * scale, y + (next.clientY - from[1]) * scale])
+      const across = panel.points.upright ? 0 : next.clientX - from[0]
+      dot.at = toData(panel.points, [x + across * scale, y + (next.clientY - from[1]) * scale])
       moved = true
       placeDot(panel, dot, index())
       sayPoints(stage, panel, true)
@@ -79,7 +80,7 @@ function buildDot(stage, panel) {
       return
     }
     const arrow = ARROWS[event.key]
-    if (!arrow) return
+    if (!arrow || (points.upright && arrow[0])) return
     event.preventDefault()
     event.stopPropagation()
     const size = points.step * (event.altKey ? 10 : 1)

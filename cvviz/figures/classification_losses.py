@@ -51,6 +51,14 @@ class Axis:
     high: float
 
 
+def axis_for(kind: str, z: float, widest: float) -> Axis:
+    """The horizontal axis of a "logit", as far as the example at ``z`` asks for, or of the "probability"."""
+    if kind == "probability":
+        return Axis("Probability p of the true class", -0.01, 1.01)
+    reach = REACH if abs(z) <= REACH else widest
+    return Axis("Logit z of the true class (the others: 0)", -reach, reach)
+
+
 def loss_figure(
     losses: Sequence[str], curves: Tensor, points: Tensor, axis: Axis, *, log: bool, steep: bool
 ) -> go.Figure:

@@ -111,6 +111,8 @@ class PointHandles:
         frame: (left, top, right, bottom) of the plot in pixels of the picture.
         x, y: (low, high) of the data that the frame spans; y grows upwards.
         step: places snap to its multiples.
+        fixed: whether points are only moved, neither added nor removed.
+        upright: whether they move up and down alone.
     """
 
     field: str
@@ -121,6 +123,7 @@ class PointHandles:
     y: tuple[float, float]
     step: float
     fixed: bool = True
+    upright: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,6 +24,7 @@ class Sheet:
         x, y: (low, high) of what is shown.
         x_title, y_title: with units.
         width, height: of the canvas, in pixels.
+        columns: whether x counts columns that the shapes name, so that it has neither numbers nor lines.
     """
 
     x: Range
@@ -32,6 +33,7 @@ class Sheet:
     y_title: str
     width: int = 480
     height: int = 360
+    columns: bool = False
 
     @property
     def frame(self) -> tuple[float, float, float, float]:
@@ -50,7 +52,7 @@ class Sheet:
         """Grid, ticks and titles."""
         left, top, right, bottom = self.frame
         shapes: list[Shape] = []
-        for value in ticks(self.x):
+        for value in [] if self.columns else ticks(self.x):
             x, _ = self.to(value, self.y[0])
             shapes.append(Path(points=((x, top), (x, bottom)), color=GREY, width=0.5 if value else 1.2))
             shapes.append(Text(x=x, y=bottom + 12, text=number(value), color=GREY, size=11))
@@ -82,7 +84,14 @@ class Sheet:
         ]
 
     def handles(
-        self, field: str, points: Sequence[XY], *, colors: Sequence[str], step: float, fixed: bool
+        self,
+        field: str,
+        points: Sequence[XY],
+        *,
+        colors: Sequence[str],
+        step: float,
+        fixed: bool,
+        upright: bool = False,
     ) -> PointHandles:
         """Points that the reader drags; see ``PointHandles``."""
         return PointHandles(
@@ -94,6 +103,7 @@ class Sheet:
             y=self.y,
             step=step,
             fixed=fixed,
+            upright=upright,
         )
 
     def scene(self, shapes: Sequence[Shape], *, handles: PointHandles | None = None, caption: str = "") -> Scene:

@@ -7,6 +7,7 @@ history is a view to go back to.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -34,6 +35,7 @@ class View:
         live: whether a hand is still on a control.
         seq: newest request of a live control, for the pulse.
         written: what this page last knew the address to say.
+        turns: name of a widget -> how many keys it has had, less one.
         last: params and result of the last computation.
         checked: what the reference last saw, and its outcome.
     """
@@ -45,12 +47,51 @@ class View:
     live: bool = False
     seq: int = 0
     written: dict[str, str] = field(default_factory=dict)
+    turns: dict[str, int] = field(default_factory=dict)
     last: tuple[Any, Any] | None = None
     checked: tuple[dict[str, Any], Check] | None = None
 
     def key(self, name: str) -> str:
         """Session key of a widget of this page."""
         return f"{self.concept.slug}/{name}"
+
+    def widget(self, name: str, value: Any, harmless: Callable[[Any], bool] = lambda _: False) -> str:
+        """Session key of the widget that shows ``value`` for ``name``.
+
+        A value that was changed by something else, say an example, comes with a new key. Until the browser has drawn
+        it, it goes on sending the old one with whatever is done next; under the old key that would count as an input,
+        and undo the change. ``harmless`` tells of what the widget shows now that this would not matter.
+        """
+        key = self.key_now(name)
+        known = key in st.session_state  # not so on the first run, and after one that has left it out
+        if known and (st.session_state[key] == value or harmless(st.session_state[key])):
+            if st.session_state[key] != value:
+                st.session_state[key] = value
+            return key
+        self.turns[name] = self.turns.get(name, -1) + 1
+        key = self.key_now(name)
+        st.session_state[key] = value
+        return key
+
+    def event(self, name: str, act: Callable[[Any], None]) -> Callable[[], None]:
+        """``act(value)`` as the event of the widget under its present key; an older key is not heard any more."""
+        key = self.key_now(name)
+
+        def heard() -> None:
+            if key == self.key_now(name):
+                act(st.session_state[key])
+
+        return heard
+
+    def leave_out(self, name: str) -> None:
+        """The widget of ``name`` is not drawn at these settings: its key is not heard any more."""
+        if name in self.turns:
+            self.turns[name] += 1
+
+    def key_now(self, name: str) -> str:
+        """Key that ``widget`` gave last."""
+        turn = self.turns.get(name, 0)
+        return self.key(f"{name}/{turn}" if turn else name)
 
     def take(self, name: str, text: str, *, live: bool = False) -> None:
         """Set a field from text; refuse it with a sentence if it cannot be read."""

@@ -5,7 +5,7 @@ Its pixels live in the session alone: never on disk, never in a cache that anoth
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
@@ -13,6 +13,9 @@ from cvviz.controls import Image
 from cvviz.data.images import Picture, sample, sample_names
 from cvviz.data.images import own_picture as read_picture
 from cvviz.ui.text import literal
+
+if TYPE_CHECKING:
+    from cvviz.ui.state import View
 
 FORMATS = ["png", "jpg", "jpeg", "webp", "bmp", "gif", "tif", "tiff"]
 _OWN = "tray"
@@ -24,22 +27,15 @@ def own_picture() -> Picture | None:
     return picture
 
 
-def choose_picture(
-    control: Image,
-    value: Picture,
-    *,
-    key: str,
-    error: str,
-    put: Callable[[Picture], None],
-    refuse: Callable[[str], None],
-) -> None:
+def choose_picture(view: View, name: str, control: Image, value: Picture, *, error: str) -> None:
     """Draw the choice between samples and the visitor's own picture, with upload and camera."""
     own = own_picture()
     options = [*sample_names(), *(["mine"] if own else [])]
     by_name = {name: sample(name) for name in sample_names()} | ({"mine": own} if own else {})
+    key = view.widget(name, value.name)
 
-    def selected() -> None:
-        put(by_name[st.session_state[key]])
+    def selected(chosen: str) -> None:
+        view.put(name, by_name[chosen])
 
     def received(source: str) -> None:
         file = st.session_state[source]
@@ -48,23 +44,21 @@ def choose_picture(
         try:
             picture = read_picture(file.name, file.getvalue())
         except ValueError as problem:
-            refuse(str(problem))
+            view.refuse(name, str(problem))
             return
         st.session_state[_OWN] = picture
-        put(picture)
+        view.put(name, picture)
 
-    if st.session_state.get(key) != value.name:
-        st.session_state[key] = value.name
     st.selectbox(
         control.label,
         options,
         key=key,
         format_func=lambda name: f"Yours: {own.title}" if name == "mine" and own else sample(name).title,
         help=control.help or None,
-        on_change=selected,
+        on_change=view.event(name, selected),
     )
     with st.popover("Your picture", icon=":material/add_photo_alternate:", width="stretch"):
-        upload, camera = f"{key}/upload", f"{key}/camera"
+        upload, camera = view.key(f"{name}/upload"), view.key(f"{name}/camera")
         st.file_uploader(
             "A photo from your device",
             FORMATS,
@@ -73,7 +67,7 @@ def choose_picture(
             args=(upload,),
             help="It stays in this session: it is not stored, and no link can carry it.",
         )
-        if st.toggle("Use the camera", key=f"{key}/use-camera"):
+        if st.toggle("Use the camera", key=view.key(f"{name}/use-camera")):
             st.camera_input("Take a photo", key=camera, on_change=received, args=(camera,))
         if error:
             st.error(literal(error), icon=":material/broken_image:")

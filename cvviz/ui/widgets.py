@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -36,51 +37,47 @@ def draw_controls(view: View) -> None:
     for name, control in controls_of(view.concept.params).items():
         if control.when is None or control.when(view.params):
             draw(view, name, control)
+        else:
+            view.leave_out(name)
+            view.leave_out(_typed(name))
 
 
 def draw(view: View, name: str, control: Control) -> None:
     """One control and, under it, the sentence about its last input if that was refused."""
-    key, value, error = view.key(name), getattr(view.params, name), view.errors.get(name, "")
+    value, error = getattr(view.params, name), view.errors.get(name, "")
     match control:
         case Slider():
-            live_slider(control, name, value, key=key, error=error)
+            live_slider(control, name, value, key=view.key(name), error=error)
             return
         case Image():
-            put, refuse = partial(view.put, name), partial(view.refuse, name)
-            choose_picture(control, value, key=key, error=error, put=put, refuse=refuse)
+            choose_picture(view, name, control, value, error=error)
             return
         case Toggle():
-            _toggle(view, name, control, key, value)
+            _toggle(view, name, control, value)
         case Many():
-            _many(view, name, control, key, value)
+            _many(view, name, control, value)
         case Choice():
-            _choice(view, name, control, key, value)
+            _choice(view, name, control, value)
         case Matrix():
-            _matrix(view, name, control, key, value, error)
+            _matrix(view, name, control, value, error)
         case LayerStack() | Ints() | Boxes() | Cell() | Points():
-            _text(view, name, control, key, value, error)
+            _text(view, name, control, error)
         case File():
-            _file(view, name, control, key, value)
+            _file(view, name, control, value)
     if error:
         st.error(literal(error), icon=":material/error:")
 
 
-def _keep_in_step(key: str, value: Any) -> None:
-    # A preset, the reset button or a link may have changed the value behind the widget's back.
-    if st.session_state.get(key) != value:
-        st.session_state[key] = value
-
-
-def _toggle(view: View, name: str, control: Toggle, key: str, value: bool) -> None:
-    _keep_in_step(key, value)
-    change = partial(_from_session, view, name, key)
+def _toggle(view: View, name: str, control: Toggle, value: bool) -> None:
+    key = view.widget(name, value)
+    change = view.event(name, partial(view.put, name))
     st.toggle(control.label, key=key, help=control.help or None, on_change=change)
 
 
-def _choice(view: View, name: str, control: Choice, key: str, value: str) -> None:
-    _keep_in_step(key, value)
+def _choice(view: View, name: str, control: Choice, value: str) -> None:
+    key = view.widget(name, value)
     titles = control.titles
-    change = partial(_from_session, view, name, key)
+    change = view.event(name, partial(view.put, name))
     short = len(titles) <= MOST_SEGMENTS and sum(map(len, titles.values())) <= 28
     if short:
         st.segmented_control(
@@ -104,12 +101,11 @@ def _choice(view: View, name: str, control: Choice, key: str, value: str) -> Non
         )
 
 
-def _many(view: View, name: str, control: Many, key: str, value: tuple[str, ...]) -> None:
-    _keep_in_step(key, list(value))
+def _many(view: View, name: str, control: Many, value: tuple[str, ...]) -> None:
+    key = view.widget(name, list(value), harmless=lambda shown: not shown)
     titles = control.titles
 
-    def change() -> None:
-        chosen = st.session_state[key]
+    def choose(chosen: list[str]) -> None:
         if chosen:
             view.put(name, tuple(option for option in titles if option in chosen))
 
@@ -120,41 +116,56 @@ def _many(view: View, name: str, control: Many, key: str, value: tuple[str, ...]
         key=key,
         format_func=titles.__getitem__,
         help=control.help or None,
-        on_change=change,
+        on_change=view.event(name, choose),
     )
 
 
-def _text(view: View, name: str, control: Control, key: str, value: Any, error: str) -> None:
-    if not error:  # a refused text stays as it was typed
-        _keep_in_step(key, control.encode(value))
-
-    def change() -> None:
-        view.take(name, st.session_state[key])
-
+def _text(view: View, name: str, control: Control, error: str) -> None:
+    key = _text_key(view, name, name, control.encode, error)
+    change = view.event(name, partial(view.take, name))
     st.text_input(control.label, key=key, help=control.help or None, on_change=change)
 
 
-def _matrix(view: View, name: str, control: Matrix, key: str, value: Any, error: str) -> None:
+def _text_key(view: View, widget: str, name: str, encode: Callable[[Any], str], error: str) -> str:
+    """Session key of a text field. A refused text stays as it was typed; one that says the value is tidied in place."""
+    if error:
+        return view.key_now(widget)
+    value, control = getattr(view.params, name), controls_of(view.concept.params)[name]
+
+    def says_it(text: str) -> bool:
+        try:
+            return bool(control.decode(text) == value)
+        except ValueError:
+            return False
+
+    return view.widget(widget, encode(value), harmless=says_it)
+
+
+def _matrix(view: View, name: str, control: Matrix, value: Any, error: str) -> None:
     """A list of the named matrices above the numbers, which can be edited whichever is chosen."""
-    known, own, typed = control.name_of(value), "Your own numbers", f"{key}/typed"
+    known, own = control.name_of(value), "Your own numbers"
     names = [*control.named, *([] if known else [own])]
-    _keep_in_step(key, known or own)
-    if not error:  # a refused text stays as it was typed
-        _keep_in_step(typed, control.text(value).replace("; ", "\n"))
+    key = view.widget(name, known or own)
+    typed = _text_key(view, _typed(name), name, lambda value: control.text(value).replace("; ", "\n"), error)
 
-    def choose() -> None:
-        if st.session_state[key] in control.named:
-            view.put(name, control.named[st.session_state[key]])
+    def choose(chosen: str) -> None:
+        if chosen in control.named:
+            view.put(name, control.named[chosen])
 
-    def change() -> None:
-        view.take(name, st.session_state[typed])
-
-    st.selectbox(control.label, names, key=key, help=control.help or None, on_change=choose)
+    st.selectbox(control.label, names, key=key, help=control.help or None, on_change=view.event(name, choose))
     rows = min(max(len(value), 3), control.most)
+    change = view.event(_typed(name), partial(view.take, name))
     st.text_area(f"{control.label}, row by row", key=typed, height=34 + 24 * rows, on_change=change)
 
 
-def _file(view: View, name: str, control: File, key: str, value: Any) -> None:
+def _typed(name: str) -> str:
+    """Name of the text area below the list of named matrices."""
+    return f"{name}/typed"
+
+
+def _file(view: View, name: str, control: File, value: Any) -> None:
+    key = view.key(name)
+
     def change() -> None:
         file = st.session_state[key]
         if file is None:
@@ -170,7 +181,3 @@ def _file(view: View, name: str, control: File, key: str, value: Any) -> None:
     st.file_uploader(control.label, list(control.types), key=key, help=control.help or None, on_change=change)
     if value is not None:
         st.caption("Your file stays in this session; a link does not carry it.")
-
-
-def _from_session(view: View, name: str, key: str) -> None:
-    view.put(name, st.session_state[key])

@@ -120,22 +120,20 @@ def draw_check(check: Check) -> None:
 
 def draw_presets(view: View) -> None:
     """Worked examples as pills; the one that is on the screen is lit, and says what to look at."""
-    key, presets = view.key("preset"), view.concept.presets
+    presets = view.concept.presets
     shown = ((name, view.with_own_files(preset.params)) for name, preset in presets.items())
     active = next((name for name, params in shown if params == view.params), None)
+    key = view.widget("preset", active, harmless=lambda shown: shown is None)
 
-    def chosen() -> None:
-        name = st.session_state[key]
+    def chosen(name: str | None) -> None:
         if name:
             view.show(presets[name].params)
 
-    if st.session_state.get(key) != active:
-        st.session_state[key] = active
     st.pills(
         "Examples",
         list(presets),
         key=key,
-        on_change=chosen,
+        on_change=view.event("preset", chosen),
         format_func=lambda name: f":material/warning: {name}" if presets[name].failure else name,
     )
     st.caption(presets[active].look if active else "Your own settings. Choose an example to see something to look for.")

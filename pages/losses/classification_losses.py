@@ -3,12 +3,18 @@
 import streamlit as st
 
 from cvviz import ui
-from cvviz.concepts.losses.classification_losses import CONCEPT, TITLES, Params, Result
+from cvviz.concepts.losses.classification_losses import CONCEPT, TITLES, Logits, Params, Result
 from cvviz.figures.classification_losses import BINARY
 
 
 def view(params: Params, result: Result) -> None:
     """Numbers of the example, and the balance of a detector's loss where the focal loss is shown."""
+    if isinstance(result, Logits):
+        rows = CONCEPT.table(params, result).set_index("Class")
+        rows.loc["Sum"] = rows.sum().where(rows.columns.str.contains("Softmax|push"))
+        st.table(rows.map(lambda value: "" if value != value else f"{value + 0.0:.3f}"))
+        st.caption("Pushes are −∂L/∂z. Those of a softmax sum to 0: what one logit gains the others lose.")
+        return
     losses, slopes = result.example.tolist()
     plain = {name: -result.logs[2 if name in BINARY else 0].item() for name in params.losses}
     st.table(

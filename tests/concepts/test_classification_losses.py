@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -85,3 +86,42 @@ def test_description_names_both_probabilities_only_where_they_are_used():
     mixed = Params(losses=("ce", "bce"), classes="10", z=0.0)
     assert "0.1 (softmax) or 0.5 (sigmoid)" in describe(mixed, compute(mixed))
     assert "softmax" not in describe(Params(losses=("bce",)), compute(Params(losses=("bce",))))
+
+
+class TestLogits:
+    def test_softmax_pushes_sum_to_zero_and_sigmoids_do_not(self):
+        result = compute(PRESETS["All shifted"].params)
+        assert result.slopes.sum(1).tolist()[0] == pytest.approx(0, abs=1e-12)
+        assert result.slopes.sum(1)[1] > 3.9  # four false alarms of nearly 1, one truth of nearly 0
+
+    def test_softmax_push_is_p_minus_q(self):
+        params = PRESETS["All logits: p − q"].params
+        result = compute(params)
+        expected = result.chances[0] - torch.tensor([1.0, 0, 0, 0, 0])
+        torch.testing.assert_close(result.slopes[0], expected)
+
+    def test_smoothing_comes_to_rest_at_the_gap_that_the_example_names(self):
+        result = compute(PRESETS["Where they come to rest"].params)
+        plain, smoothed = (ends[0] - ends[1] for ends in result.ends)
+        assert smoothed.item() == pytest.approx(math.log(46), abs=0.02)  # ln(0.92 / 0.02)
+        assert plain > smoothed + 1
+
+    def test_focal_spends_itself_on_the_false_alarm(self):
+        bce, focal = compute(PRESETS["Easy for the focal loss"].params).slopes.abs()
+        assert focal.argmax() == 3
+        assert focal[3] / focal.sum() > bce[3] / bce.sum()
+
+    def test_steps_too_long_leap_over_the_minimum(self):
+        params = PRESETS["Steps too long"].params
+        row = params.losses.index("smooth")
+        ends = [compute(replace(params, steps=steps)) for steps in range(20, 31)]
+        gaps = [float(result.ends[row, 0] - result.ends[row, 1:].mean()) for result in ends]
+        assert max(gaps) - min(gaps) > 1
+
+    def test_scene_points_up_for_the_truth(self):
+        params = PRESETS["All logits: p − q"].params
+        scene = stage(params, compute(params))
+        assert scene.points.upright
+        (arrow,) = [shape for shape in scene.shapes if "pushes cat" in getattr(shape, "tip", "")]
+        (_, start), (_, end) = arrow.points
+        assert end < start, "up is up"

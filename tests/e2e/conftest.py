@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 from tests.e2e.chromium import MISSING, find
 from tests.e2e.server import ROOT, Server, serve
 
+expect.set_options(timeout=20_000)  # two browsers and two servers share the cores
 FOLDER = Path(__file__).parent
 ARGUMENTS = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
 # Streamlit looks for its server below the path of a deep link before it looks at the root.

@@ -123,6 +123,19 @@ def test_every_example_is_drawn_and_lit(page, app, slug):
         ).to_be_visible()
 
 
+def test_a_quick_hand_loses_no_click(page, app):
+    """What the browser has not drawn yet, it reports as it was before: that must not undo the last click."""
+    open_concept(page, f"{app.url}/classification-losses")
+    pills = page.get_by_role("radiogroup", name="Examples").get_by_role("radio")
+    last = pills.count() - 1
+    for first in range(0, last, 2):
+        pills.nth(first).click()
+        page.wait_for_timeout(60)
+        pills.nth(last - first).click()
+        page.wait_for_timeout(1200)
+        expect(pills.nth(last - first)).to_be_checked()
+
+
 def test_reset_brings_the_defaults_back(slider_page):
     page, before = slider_page, signature(slider_page)
     away_from_the_default(page)

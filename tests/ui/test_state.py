@@ -116,6 +116,51 @@ class TestEvents:
         assert view.key("gain") == "toys/gain"
 
 
+class TestWidget:
+    """Keys of widgets, of which the browser may still show, and send, an older value."""
+
+    def test_a_value_that_came_from_the_widget_keeps_its_key(self, view, session):
+        key = view.widget("count", 1)
+        session.session_state[key] = 8  # what its event brings
+        assert view.widget("count", 8) == key
+
+    def test_a_value_changed_by_something_else_gets_a_new_one(self, view, session):
+        first = view.widget("count", 1)
+        second = view.widget("count", 8)
+        assert second != first
+        assert session.session_state == {**session.session_state, first: 1, second: 8}
+        assert view.widget("count", 8) == second == view.key_now("count")
+
+    def test_what_does_no_harm_when_it_is_said_again_is_changed_in_place(self, view, session):
+        key = view.widget("layers", "k7s2psame")
+        assert view.widget("layers", "k7s2p3", harmless=lambda shown: shown == "k7s2psame") == key
+        assert session.session_state[key] == "k7s2p3"
+
+    def test_a_widget_that_was_not_drawn_for_a_while_starts_anew(self, view, session):
+        first = view.widget("count", 1)
+        del session.session_state[first]  # Streamlit forgets what is not drawn; the browser may still send it
+        second = view.widget("count", 8)
+        assert second != first
+        assert session.session_state[second] == 8
+
+    def test_an_older_key_is_not_heard(self, view, session):
+        heard = []
+        session.session_state[view.widget("count", 1)] = 3
+        event = view.event("count", heard.append)
+        event()
+        view.widget("count", 8)
+        event()
+        assert heard == [3]
+
+    def test_what_is_not_drawn_is_not_heard(self, view, session):
+        heard = []
+        session.session_state[view.widget("count", 1)] = 3
+        event = view.event("count", heard.append)
+        view.leave_out("count")
+        event()
+        assert heard == []
+
+
 class TestLive:
     def test_only_the_stage_runs_while_a_hand_is_on_a_control(self, view, session):
         session.speak(view, field="gain", text="3", live=True, seq=1)

@@ -10,8 +10,9 @@ import torch.nn.functional as F
 from torchvision.ops import sigmoid_focal_loss
 
 from cvviz.concept import Claim, Evidence
-from cvviz.concepts.losses.classification_losses import Params, evaluate, label_of, share_of_negatives
+from cvviz.concepts.losses.classification_losses import Params, evaluate
 from cvviz.ops import losses as ops
+from cvviz.ops.loss_family import share_of_negatives
 
 
 def _at(z: float, *losses: str, **settings: Any) -> list[float]:
@@ -49,7 +50,7 @@ def _measure_focal() -> Evidence:
 
 
 def _measure_share() -> Evidence:
-    (bce, focal), (_, weighted) = (share_of_negatives(Params(alpha=alpha)).tolist() for alpha in ("-1", "0.25"))
+    (bce, focal), (_, weighted) = (share_of_negatives(2.0, alpha).tolist() for alpha in (-1, 0.25))
     return Evidence(
         bce > 0.98 and focal < 0.02,
         "100,000 negatives at p_t = 0.99 beside 10 positives at 0.3: the negatives' share of the loss is "
@@ -62,7 +63,8 @@ def _measure_smoothing(epsilon: float, classes: int) -> Evidence:
     loss = F.cross_entropy(scores, torch.tensor([0]), label_smoothing=epsilon)
     target = scores.detach().softmax(1)[0] - torch.autograd.grad(loss, scores)[0][0]  # the slopes are p - q
     less = epsilon * (classes - 1) / classes
-    error = float((target - label_of(Params(classes=str(classes), epsilon=less), "excluding")).abs().max())
+    other = ops.smooth_labels(torch.tensor(0), classes, epsilon=less, convention="excluding", dtype=torch.float64)
+    error = float((target - other).abs().max())
     return Evidence(
         float(target[0]) > 1 - epsilon + 0.01 and error < 1e-12,
         f"ε = {epsilon:g}, C = {classes}: torch aims at {target[0]:.3f} and {target[1]:.3f}, the sentence at "
