@@ -82,7 +82,14 @@ class Sheet:
         ]
 
     def handles(
-        self, field: str, points: Sequence[XY], *, colors: Sequence[str], step: float, fixed: bool
+        self,
+        field: str,
+        points: Sequence[XY],
+        *,
+        colors: Sequence[str],
+        step: float,
+        fixed: bool,
+        labels: Sequence[str] = (),
     ) -> PointHandles:
         """Points that the reader drags; see ``PointHandles``."""
         return PointHandles(
@@ -94,6 +101,7 @@ class Sheet:
             y=self.y,
             step=step,
             fixed=fixed,
+            labels=tuple(labels),
         )
 
     def scene(self, shapes: Sequence[Shape], *, handles: PointHandles | None = None, caption: str = "") -> Scene:

@@ -1,0 +1,151 @@
+"""What the page of metric learning says in formulas, sentences and tables."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from cvviz.figures.metric_learning import NAMES
+from cvviz.ops.metric_forces import Push, Recipe
+from cvviz.ops.metric_learning import EASY, HARD, SEMI, all_triplets, pair_masks, pairwise_distances, triplet_kinds
+
+KINDS = {EASY: "Easy: no loss", SEMI: "Semi-hard: in order, within the margin", HARD: "Hard: the negative is nearer"}
+MEASURES = {"triplet": "d", "contrastive": "d", "info_nce": "s"}
+
+
+def measure_of(recipe: Recipe) -> str:
+    """What the loss compares: d, d² or s."""
+    return "d²" if recipe.name == "triplet" and recipe.squared else MEASURES[recipe.name]
+
+
+def triplet_lines(embeddings: Tensor, recipe: Recipe, triplet: Sequence[int], push: Push, rule: str) -> list[str]:
+    """One triplet with its numbers, its three slopes, and the mean of the batch."""
+    a, p, n = triplet
+    square = "^2" if recipe.squared else ""
+    distances = pairwise_distances(embeddings, squared=recipe.squared)
+    near, far = float(distances[a, p]), float(distances[a, n])
+    value = max(near - far + recipe.margin, 0.0)
+    names = rf"\text{{{NAMES[a]}}}", rf"\text{{{NAMES[p]}}}", rf"\text{{{NAMES[n]}}}"
+    lines = [
+        rf"\ell &= \max\big(d{square}({names[0]},{names[1]}) - d{square}({names[0]},{names[2]}) + m,\;0\big)",
+        rf"&= \max({near:.3f} - {far:.3f} + {recipe.margin:g},\;0) = {value:.3f}",
+    ]
+    apart = embeddings[a] - embeddings[torch.tensor([p, n])]
+    sides = 2 * apart if recipe.squared else apart / distances[a, torch.tensor([p, n])].clamp(min=1e-12)[:, None]
+    toward, away = sides.tolist() if value else ([0.0, 0.0], [0.0, 0.0])
+    first = [pull - push_ for pull, push_ in zip(toward, away, strict=True)]
+    lines.append(
+        rf"\tfrac{{\partial \ell}}{{\partial a}} &= {vector(first)},\;\; \tfrac{{\partial \ell}}{{\partial p}} = "
+        rf"{vector([-x for x in toward])},\;\; \tfrac{{\partial \ell}}{{\partial n}} = {vector(away)}"
+    )
+    count = len(push.triplets)
+    lines.append(rf"L &= \tfrac{{1}}{{{count}}}\textstyle\sum \ell = {float(push.loss):.4f}\quad\text{{({rule})}}")
+    return lines
+
+
+def contrastive_lines(distances: Tensor, recipe: Recipe, triplet: Sequence[int], push: Push) -> list[str]:
+    """A positive and a negative pair of the anchor with their numbers, and the mean of the batch."""
+    a, p, n = triplet
+    near, far, margin = float(distances[a, p]), float(distances[a, n]), recipe.margin
+    count = len(distances) * (len(distances) - 1) // 2
+    return [
+        rf"\ell_+(\text{{{NAMES[a]}}},\text{{{NAMES[p]}}}) &= \tfrac12 d^2 = \tfrac12\cdot {near:.3f}^2 = "
+        rf"{near**2 / 2:.3f}",
+        rf"\ell_-(\text{{{NAMES[a]}}},\text{{{NAMES[n]}}}) &= \tfrac12\max(m - d,\,0)^2 = \tfrac12\max({margin:g} - "
+        rf"{far:.3f},\,0)^2 = {max(margin - far, 0.0) ** 2 / 2:.3f}",
+        rf"L &= \tfrac{{1}}{{{count}}}\textstyle\sum_{{i<j}} \ell = {float(push.loss):.4f}",
+    ]
+
+
+def info_nce_lines(
+    similarities: Tensor, labels: Tensor, recipe: Recipe, triplet: Sequence[int], push: Push
+) -> list[str]:
+    """The anchor and one positive among its negatives, with their numbers, and the mean of the batch."""
+    a, p, _ = triplet
+    other = pair_masks(labels)[1][a]
+    logits = similarities[a] / recipe.temperature
+    against = float(logits[other].logsumexp(dim=0))
+    positive = float(logits[p])
+    value = float(torch.nn.functional.softplus(torch.tensor(against - positive, dtype=torch.float64)))
+    terms = ",\\, ".join(f"{x:.2f}" for x in similarities[a][other].tolist())
+    return [
+        rf"\ell &= -\ln\frac{{e^{{s_+/\tau}}}}{{e^{{s_+/\tau}} + \sum_n e^{{s_n/\tau}}}}"
+        rf" = \ln\big(1 + e^{{({against * recipe.temperature:.3f} - {positive * recipe.temperature:.3f})"
+        rf"/{recipe.temperature:.3g}}}\big) = {value:.3f}",
+        rf"s_+ &= s(\text{{{NAMES[a]}}},\text{{{NAMES[p]}}}) = {float(similarities[a, p]):.3f},\quad "
+        rf"\tau\ln\textstyle\sum_n e^{{s_n/\tau}} = {against * recipe.temperature:.3f}",
+        rf"s_n &: {terms}",
+        rf"L &= \tfrac{{1}}{{{int(pair_masks(labels)[0].sum())}}}\textstyle\sum_{{a,p}} \ell = {float(push.loss):.4f}",
+    ]
+
+
+def vector(values: Sequence[float]) -> str:
+    """Two numbers in brackets."""
+    return "(" + ",\\,".join(f"{round(value, 2) + 0.0:.2f}" for value in values) + ")"
+
+
+def kinds_table(measured: Tensor, labels: Tensor, chosen: Tensor, margin: float) -> pd.DataFrame:
+    """How many triplets of each kind there are, and how many of them are in the mean.
+
+    Args:
+        measured: (N, N) distances, squared if the loss squares them.
+        labels: (N,).
+        chosen: (T, 3) in the mean.
+        margin: of the loss.
+    """
+    every, taken = (triplet_kinds(measured, part, margin=margin) for part in (all_triplets(labels), chosen))
+    return pd.DataFrame(
+        {
+            "Triplets": list(KINDS.values()),
+            "There are": [int((every == kind).sum()) for kind in KINDS],
+            "In the mean": [int((taken == kind).sum()) for kind in KINDS],
+        }
+    ).set_index("Triplets")
+
+
+def pairs_table(measured: Tensor, labels: Tensor, weights: Tensor, anchor: int, measure: str) -> pd.DataFrame:
+    """The anchor's pairs, nearest first.
+
+    Args:
+        measured: (N, N) distances or similarities.
+        labels: (N,).
+        weights: (N, N) symmetric slopes of the loss by the measure.
+        anchor: index.
+        measure: name of what is measured.
+    """
+    order = measured[anchor].argsort(descending=measure == "s").tolist()
+    others = [index for index in order if index != anchor]
+    return pd.DataFrame(
+        {
+            f"{NAMES[anchor]} and": [NAMES[index] for index in others],
+            "are": ["positives" if labels[index] == labels[anchor] else "negatives" for index in others],
+            measure: [f"{float(measured[anchor, index]):.3f}" for index in others],
+            f"∂L/∂{measure}": [slope_text(float(weights[anchor, index])) for index in others],
+            "so they": [verb(float(weights[anchor, index]), measure) for index in others],
+        }
+    ).set_index(f"{NAMES[anchor]} and")
+
+
+def slope_text(value: float) -> str:
+    """A signed slope; 0 is written without digits."""
+    return "0" if value == 0 else f"{value:+.4f}".replace("-", "−")
+
+
+def verb(slope: float, measure: str) -> str:
+    """What descent does to a pair: a positive slope by a distance, or a negative one by a similarity, attracts."""
+    if abs(slope) < 1e-6:
+        return "rest"
+    return "attract" if (slope > 0) != (measure == "s") else "repel"
+
+
+def effective_negatives(similarities: Tensor, labels: Tensor, temperature: float) -> float:
+    """How many negatives share InfoNCE's push, as the exponential of the entropy of their shares; mean over anchors."""
+    other = pair_masks(labels)[1]
+    logits = (similarities / temperature).masked_fill(~other, -math.inf)
+    shares = logits.softmax(dim=1)
+    entropy = -(shares * shares.clamp(min=1e-300).log()).sum(dim=1)
+    return float(entropy.exp().mean())
