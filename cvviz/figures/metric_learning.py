@@ -18,6 +18,7 @@ CLASS_COLORS = (BLUE, VERMILLION, GREEN)
 LETTERS = ("A", "B", "C")
 ARROW = 3.0  # units of the plane for a slope of 1
 LONGEST = 0.9  # arrow, in units of the plane
+RIM = 0.12  # where an arrow begins, so that a short one is not hidden by its point
 NAMES = tuple(f"{letter}{rank}" for letter in LETTERS for rank in (1, 2, 3))
 COLORS = tuple(color for color in CLASS_COLORS for _ in range(3))
 
@@ -101,10 +102,13 @@ def _pairs(places: Sequence[Sequence[float]], weights: Tensor, anchor: int) -> I
 
 def _arrows(places: Sequence[Sequence[float]], gradient: Tensor) -> Iterator[Shape]:
     scale = arrow_scale(gradient)
-    for (x, y), (dx, dy), color in zip(places, gradient.tolist(), COLORS, strict=True):
-        end = (x - scale * dx, y - scale * dy)
-        if math.hypot(dx, dy) * scale > 0.02 and _inside((x, y)) and _inside(end):
-            yield Path(points=[SHEET.to(x, y), SHEET.to(*end)], color=color, width=3, arrow=True)
+    for (x, y), slope, color in zip(places, gradient.tolist(), COLORS, strict=True):
+        steep = math.hypot(*slope)
+        across, up = (-part / steep if steep else 0.0 for part in slope)
+        length = RIM + scale * steep
+        start, end = (x + RIM * across, y + RIM * up), (x + length * across, y + length * up)
+        if scale * steep > 0.01 and _inside(start) and _inside(end):
+            yield Path(points=[SHEET.to(*start), SHEET.to(*end)], color=color, width=3, arrow=True)
 
 
 def _dot(place: Sequence[float], color: str, radius: float, tip: str, label: str = "") -> Iterator[Shape]:
@@ -141,6 +145,7 @@ def descent_figure(losses: Tensor, recall: Tensor) -> go.Figure:
         "xaxis": {"title": {"text": "Step"}, "range": [0, max(steps, 1)]},
         "yaxis": {"title": {"text": "Loss"}, "range": [0, top]},
         "yaxis2": {"title": {"text": "Recall@1"}, "range": [0, 1.08], "overlaying": "y", "side": "right"}
+        | {"tickvals": [0, 0.5, 1]}
         | {"tickformat": ".0%", "showgrid": False},
     }
     return unchecked_figure(traces, layout)

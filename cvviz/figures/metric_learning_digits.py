@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
+import torch
 from torch import Tensor
 
 from cvviz.figures.theme import BLUE, COLORS, GREEN, GREY, PURPLE, VERMILLION, unchecked_figure
+
+FLOOR = 1e-5  # of what is shown on a logarithmic axis
 
 
 def embedding_figure(places: Tensor, labels: Tensor, *, titles: tuple[str, str]) -> go.Figure:
@@ -20,8 +25,8 @@ def embedding_figure(places: Tensor, labels: Tensor, *, titles: tuple[str, str])
         titles: of the axes.
     """
     data = places.float().numpy()
-    middle = (data.max(axis=(0, 1)) + data.min(axis=(0, 1))) / 2
-    reach = float(np.abs(data - middle).max()) * 1.06 or 1.0
+    low, high = data.min(axis=(0, 1)), data.max(axis=(0, 1))
+    room = 0.05 * (high - low) + 1e-6
     digits = labels.tolist()
     base: dict[str, Any] = {
         "type": "scatter",
@@ -38,8 +43,8 @@ def embedding_figure(places: Tensor, labels: Tensor, *, titles: tuple[str, str])
     layout: dict[str, Any] = {
         "height": 560,
         "margin": {"l": 60, "r": 16, "t": 16, "b": 120},
-        "xaxis": {"title": {"text": titles[0]}, "range": [middle[0] - reach, middle[0] + reach]},
-        "yaxis": {"title": {"text": titles[1]}, "range": [middle[1] - reach, middle[1] + reach]},
+        "xaxis": {"title": {"text": titles[0]}, "range": [float(low[0] - room[0]), float(high[0] + room[0])]},
+        "yaxis": {"title": {"text": titles[1]}, "range": [float(low[1] - room[1]), float(high[1] + room[1])]},
         "sliders": [_slider(len(data))],
         "updatemenus": [_play()],
     }
@@ -90,25 +95,26 @@ def course_figure(
         margin: where a collapsed triplet loss lies, or None.
     """
     looks = ((BLUE, "solid", "circle"), (GREEN, "dash", "square"), (PURPLE, "dot", "diamond"))
+    both = torch.stack([loss, spread]).clamp(min=FLOOR)
+    ends = [float(both.min().log10()) - 0.2, float(both.max().log10()) + 0.3]
     x = list(range(len(loss)))
     traces = [_curve(x, values, name, look, "y") for (name, values), look in zip(shares.items(), looks, strict=True)]
     traces += [
-        _curve(x, loss, "Loss", (VERMILLION, "solid", "circle"), "y2"),
-        _curve(x, spread, "Spread", (GREY, "dash", "square"), "y2"),
+        _curve(x, both[0], "Loss", (VERMILLION, "solid", "circle"), "y2"),
+        _curve(x, both[1], "Spread", (GREY, "dash", "square"), "y2"),
     ]
     rules = [_rule(raw[0], BLUE, "y"), _rule(raw[1], GREEN, "y")]
     notes = [_note(raw[0], "pixels: recall@1", BLUE, "y"), _note(raw[1], "pixels: R-precision", GREEN, "y")]
     if margin is not None:
         rules.append(_rule(margin, VERMILLION, "y2"))
-        notes.append(_note(margin, "margin", VERMILLION, "y2"))
-    top = max(float(loss.max()), min(float(spread.max()), 3 * float(loss.max())), margin or 0.0, 1e-3) * 1.1
+        notes.append(_note(math.log10(margin), "margin", VERMILLION, "y2"))
     layout = {
         "height": 520,
         "margin": {"l": 60, "r": 16, "t": 64, "b": 48},
         "hovermode": "x unified",
         "xaxis": {"title": {"text": "Epoch"}, "range": [0, max(len(x) - 1, 1)], "anchor": "y2"},
-        "yaxis": {"title": {"text": "Share"}, "range": [0, 1.05], "tickformat": ".0%", "domain": [0.42, 1]},
-        "yaxis2": {"title": {"text": "Loss, spread"}, "range": [0, top], "domain": [0, 0.32]},
+        "yaxis": {"title": {"text": "Share"}, "range": [0, 1.05], "tickformat": ".0%", "domain": [0.46, 1]},
+        "yaxis2": {"title": {"text": "Loss, spread"}, "type": "log", "range": ends, "dtick": 1} | {"domain": [0, 0.36]},
         "shapes": rules,
         "annotations": notes,
     }
@@ -138,3 +144,18 @@ def _rule(y: float, color: str, axis: str) -> dict[str, Any]:
 def _note(y: float, text: str, color: str, axis: str) -> dict[str, Any]:
     place = {"xref": "paper", "x": 1, "xanchor": "right", "yref": axis, "y": y, "yanchor": "top"}
     return {**place, "text": text, "showarrow": False, "font": {"size": 11, "color": color}}
+
+
+def retrieval_table(rows: Sequence[tuple[str, Sequence[tuple[float, float]]]], unseen: Sequence[int]) -> pd.DataFrame:
+    """Recall@1 and R-precision, of the digits trained on and of the others.
+
+    Args:
+        rows: what was compared, and its two numbers for the digits trained on and for the others, if there are any.
+        unseen: these others.
+    """
+    columns: dict[str, list[str]] = {"Neighbours by": [name for name, _ in rows]}
+    groups = [", trained on", f", {unseen[0]} to {unseen[-1]}"] if unseen else [""]
+    for group, suffix in enumerate(groups):
+        for number, title in enumerate(("Recall@1", "R-precision")):
+            columns[title + suffix] = [f"{numbers[group][number]:.1%}" for _, numbers in rows]
+    return pd.DataFrame(columns).set_index("Neighbours by")

@@ -13,6 +13,15 @@ from cvviz.figures.metric_learning import NAMES
 from cvviz.ops.metric_forces import Push, Recipe
 from cvviz.ops.metric_learning import EASY, HARD, SEMI, all_triplets, pair_masks, pairwise_distances, triplet_kinds
 
+LOSSES = {"triplet": "Triplet", "contrastive": "Contrastive", "info_nce": "InfoNCE"}
+MINING = {
+    "one": "One triplet of the anchor",
+    "random": "A random triplet for each anchor",
+    "all": "All that have a loss (batch all)",
+    "semi": "Semi-hard negatives",
+    "hard": "Batch hard: farthest positive, nearest negative",
+}
+SHORT = {"one": "one", "random": "random", "all": "all active", "semi": "semi-hard", "hard": "batch hard"}
 KINDS = {EASY: "Easy: no loss", SEMI: "Semi-hard: in order, within the margin", HARD: "Hard: the negative is nearer"}
 MEASURES = {"triplet": "d", "contrastive": "d", "info_nce": "s"}
 
@@ -20,6 +29,23 @@ MEASURES = {"triplet": "d", "contrastive": "d", "info_nce": "s"}
 def measure_of(recipe: Recipe) -> str:
     """What the loss compares: d, d² or s."""
     return "d²" if recipe.name == "triplet" and recipe.squared else MEASURES[recipe.name]
+
+
+def caption_text(scale: float, steps: int) -> str:
+    """How to read the plane; ``scale`` is the length of an arrow for a slope of 1."""
+    after = f"After {steps} steps from the grey points: solid" if steps else "Solid"
+    return f"{after} lines attract, dashed repel; arrows {scale:.2g} × the downhill slope"
+
+
+def margin_radii(recipe: Recipe, measured: Tensor, triplet: Sequence[int]) -> tuple[float, ...]:
+    """Radii around the anchor: the positive's distance and where its margin ends; or the contrastive margin alone."""
+    if recipe.name == "contrastive":
+        return (0.0, recipe.margin)
+    if recipe.name == "info_nce":
+        return ()
+    near = float(measured[triplet[0], triplet[1]])
+    radii = (near, near + recipe.margin)
+    return (math.sqrt(radii[0]), math.sqrt(radii[1])) if recipe.squared else radii
 
 
 def triplet_lines(embeddings: Tensor, recipe: Recipe, triplet: Sequence[int], push: Push, rule: str) -> list[str]:
@@ -37,14 +63,14 @@ def triplet_lines(embeddings: Tensor, recipe: Recipe, triplet: Sequence[int], pu
     apart = embeddings[a] - embeddings[torch.tensor([p, n])]
     sides = 2 * apart if recipe.squared else apart / distances[a, torch.tensor([p, n])].clamp(min=1e-12)[:, None]
     toward, away = sides.tolist() if value else ([0.0, 0.0], [0.0, 0.0])
-    first = [pull - push_ for pull, push_ in zip(toward, away, strict=True)]
-    lines.append(
-        rf"\tfrac{{\partial \ell}}{{\partial a}} &= {vector(first)},\;\; \tfrac{{\partial \ell}}{{\partial p}} = "
-        rf"{vector([-x for x in toward])},\;\; \tfrac{{\partial \ell}}{{\partial n}} = {vector(away)}"
-    )
-    count = len(push.triplets)
-    lines.append(rf"L &= \tfrac{{1}}{{{count}}}\textstyle\sum \ell = {float(push.loss):.4f}\quad\text{{({rule})}}")
-    return lines
+    first = [near_part - far_part for near_part, far_part in zip(toward, away, strict=True)]
+    lines += [
+        rf"\tfrac{{\partial \ell}}{{\partial a}} &= {vector(first)},\quad \tfrac{{\partial \ell}}{{\partial p}} = "
+        rf"{vector([-part for part in toward])}",
+        rf"\tfrac{{\partial \ell}}{{\partial n}} &= {vector(away)}",
+    ]
+    count, mean = len(push.triplets), rf"{float(push.loss):.4f}\quad\text{{({rule})}}"
+    return [*lines, rf"L &= \tfrac{{1}}{{{count}}}\textstyle\sum \ell = {mean}" if count else rf"L &= {mean}"]
 
 
 def contrastive_lines(distances: Tensor, recipe: Recipe, triplet: Sequence[int], push: Push) -> list[str]:
@@ -55,8 +81,8 @@ def contrastive_lines(distances: Tensor, recipe: Recipe, triplet: Sequence[int],
     return [
         rf"\ell_+(\text{{{NAMES[a]}}},\text{{{NAMES[p]}}}) &= \tfrac12 d^2 = \tfrac12\cdot {near:.3f}^2 = "
         rf"{near**2 / 2:.3f}",
-        rf"\ell_-(\text{{{NAMES[a]}}},\text{{{NAMES[n]}}}) &= \tfrac12\max(m - d,\,0)^2 = \tfrac12\max({margin:g} - "
-        rf"{far:.3f},\,0)^2 = {max(margin - far, 0.0) ** 2 / 2:.3f}",
+        rf"\ell_-(\text{{{NAMES[a]}}},\text{{{NAMES[n]}}}) &= \tfrac12\max(m - d,\,0)^2",
+        rf"&= \tfrac12\max({margin:g} - {far:.3f},\,0)^2 = {max(margin - far, 0.0) ** 2 / 2:.3f}",
         rf"L &= \tfrac{{1}}{{{count}}}\textstyle\sum_{{i<j}} \ell = {float(push.loss):.4f}",
     ]
 
@@ -72,12 +98,11 @@ def info_nce_lines(
     positive = float(logits[p])
     value = float(torch.nn.functional.softplus(torch.tensor(against - positive, dtype=torch.float64)))
     terms = ",\\, ".join(f"{x:.2f}" for x in similarities[a][other].tolist())
+    pooled, own = against * recipe.temperature, float(similarities[a, p])
     return [
-        rf"\ell &= -\ln\frac{{e^{{s_+/\tau}}}}{{e^{{s_+/\tau}} + \sum_n e^{{s_n/\tau}}}}"
-        rf" = \ln\big(1 + e^{{({against * recipe.temperature:.3f} - {positive * recipe.temperature:.3f})"
-        rf"/{recipe.temperature:.3g}}}\big) = {value:.3f}",
-        rf"s_+ &= s(\text{{{NAMES[a]}}},\text{{{NAMES[p]}}}) = {float(similarities[a, p]):.3f},\quad "
-        rf"\tau\ln\textstyle\sum_n e^{{s_n/\tau}} = {against * recipe.temperature:.3f}",
+        r"\ell &= -\ln\frac{e^{s_+/\tau}}{e^{s_+/\tau} + \sum_n e^{s_n/\tau}} = \ln\big(1 + e^{(S - s_+)/\tau}\big)",
+        rf"&= \ln\big(1 + e^{{({pooled:.3f} - {own:.3f})/{recipe.temperature:.3g}}}\big) = {value:.3f}",
+        rf"s_+ &= s(\text{{{NAMES[a]}}},\text{{{NAMES[p]}}}), \quad S = \tau\ln\textstyle\sum_n e^{{s_n/\tau}}",
         rf"s_n &: {terms}",
         rf"L &= \tfrac{{1}}{{{int(pair_masks(labels)[0].sum())}}}\textstyle\sum_{{a,p}} \ell = {float(push.loss):.4f}",
     ]
@@ -122,10 +147,10 @@ def pairs_table(measured: Tensor, labels: Tensor, weights: Tensor, anchor: int, 
     return pd.DataFrame(
         {
             f"{NAMES[anchor]} and": [NAMES[index] for index in others],
-            "are": ["positives" if labels[index] == labels[anchor] else "negatives" for index in others],
+            "Class": ["same" if labels[index] == labels[anchor] else "other" for index in others],
             measure: [f"{float(measured[anchor, index]):.3f}" for index in others],
             f"∂L/∂{measure}": [slope_text(float(weights[anchor, index])) for index in others],
-            "so they": [verb(float(weights[anchor, index]), measure) for index in others],
+            "Effect": [verb(float(weights[anchor, index]), measure) for index in others],
         }
     ).set_index(f"{NAMES[anchor]} and")
 
@@ -138,7 +163,7 @@ def slope_text(value: float) -> str:
 def verb(slope: float, measure: str) -> str:
     """What descent does to a pair: a positive slope by a distance, or a negative one by a similarity, attracts."""
     if abs(slope) < 1e-6:
-        return "rest"
+        return "none"
     return "attract" if (slope > 0) != (measure == "s") else "repel"
 
 

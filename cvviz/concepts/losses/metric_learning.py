@@ -16,47 +16,31 @@ from torch import Tensor
 from cvviz.concept import Concept, Preset
 from cvviz.controls import Choice, Points, Seed, Slider, Toggle
 from cvviz.figures.metric_learning import NAMES, arrow_scale, plane_scene
-from cvviz.figures.metric_learning_words import contrastive_lines, info_nce_lines, measure_of, triplet_lines
+from cvviz.figures.metric_learning_words import (
+    LOSSES,
+    MINING,
+    SHORT,
+    caption_text,
+    contrastive_lines,
+    info_nce_lines,
+    margin_radii,
+    measure_of,
+    triplet_lines,
+)
 from cvviz.figures.scene import Scene
 from cvviz.ops.metric_forces import Name, Push, Recipe, descend
 from cvviz.ops.metric_learning import Rule, mine_triplets, pairwise_distances
 from cvviz.ops.retrieval import recall_at_1
 
 XY = tuple[float, float]
-LOSSES = {"triplet": "Triplet", "contrastive": "Contrastive", "info_nce": "InfoNCE"}
-MINING = {
-    "one": "One triplet of the anchor",
-    "random": "A random triplet for each anchor",
-    "all": "All that have a loss (batch all)",
-    "semi": "Semi-hard negatives",
-    "hard": "Hardest positive and negative (batch hard)",
-}
-SHORT = {"one": "one", "random": "random", "all": "all active", "semi": "semi-hard", "hard": "batch hard"}
 LABELS = torch.arange(9) // 3
-STEPS, BLOCK, CHECKED = 40, 10, 4
-TANGLED: tuple[XY, ...] = (
-    (-1.5, 0.6),
-    (-0.3, 1.1),
-    (0.2, -0.5),
-    (0.9, 0.9),
-    (1.5, 0.1),
-    (-0.6, -0.2),
-    (-1.1, -1.1),
-    (0.5, -1.2),
-    (0.3, 0.4),
-)
-HEAP: tuple[XY, ...] = ((0.0, 0.0),) * 9
-APART: tuple[XY, ...] = (
-    (-1.9, 0.2),
-    (-0.9, 1.4),
-    (-1.7, 1.4),
-    (1.9, 0.2),
-    (0.9, 1.4),
-    (1.7, 1.4),
-    (-0.9, -1.5),
-    (0.9, -1.5),
-    (0.0, -1.1),
-)
+STEPS, BLOCK, CHECKED = 40, 10, 4  # most, computed at a time, repeated by the reference
+PLANE = Points("Points", x=(-2.4, 2.4), y=(-1.8, 1.8), step=0.05, least=9, most=9, help="A1 to C3: where they start.")
+TANGLED = PLANE.decode("-1.5,0.6;-0.3,1.1;0.2,-0.5;0.9,0.9;1.5,0.1;-0.6,-0.2;-1.1,-1.1;0.5,-1.2;0.3,0.4")
+TRIO = PLANE.decode("-1,0;0.6,0.8;-2,1.4;-0.3,-0.9;2,1.4;2,0.9;2,-0.5;1.6,-1.3;2.2,-1.3")
+APART = PLANE.decode("-2.2,1.5;-1.1,1.5;-1.9,0.2;2.2,1.5;1.1,1.5;1.9,0.2;-0.8,-1.6;0.8,-1.6;0,-0.9")
+MIXED = PLANE.decode("-1.5,0.9;0,-1.2;1.5,0.8;-1.4,0.7;0.1,-1;1.4,1;-1.6,0.7;-0.1,-1;1.6,0.9")
+HEAP = ((0.0, 0.0),) * 9
 
 
 def is_triplet(params: Params) -> bool:
@@ -70,6 +54,8 @@ class Params:
 
     loss: Annotated[str, Choice("Loss", LOSSES)] = "triplet"
     mining: Annotated[str, Choice("Which triplets count", MINING, when=is_triplet)] = "hard"
+    steps: Annotated[int, Slider("Steps of descent", 0, STEPS, 1)] = 0
+    rate: Annotated[float, Slider("Step size", 0.05, 2.0, 0.05)] = 0.3
     margin: Annotated[
         float,
         Slider("Margin m", 0.05, 2.0, 0.05, help="In units of what is compared.", when=lambda p: p.loss != "info_nce"),
@@ -78,14 +64,9 @@ class Params:
     squared: Annotated[bool, Toggle("Squared distances", when=is_triplet)] = False
     unit: Annotated[bool, Toggle("Normalise to length 1", help="The loss sees the points on the unit circle.")] = False
     anchor: Annotated[str, Choice("Anchor to look at", NAMES)] = "A1"
-    points: Annotated[
-        tuple[XY, ...],
-        Points("Points", x=(-2.4, 2.4), y=(-1.8, 1.8), step=0.05, least=9, most=9, help="A1 to C3: where they start."),
-    ] = TANGLED
-    steps: Annotated[int, Slider("Steps of descent", 0, STEPS, 1)] = 0
-    rate: Annotated[float, Slider("Step size", 0.05, 2.0, 0.05)] = 0.3
+    points: Annotated[tuple[XY, ...], PLANE] = TANGLED
     seed: Annotated[int, Seed(help="Of random triplets, and of the digits' network.")] = 0
-    size: Annotated[str, Choice("Digits: numbers in an embedding", ("2", "16"))] = "2"
+    size: Annotated[str, Choice("Digits: numbers in an embedding", ("2", "16"))] = "16"
     unseen: Annotated[bool, Toggle("Digits: train without 7, 8 and 9")] = False
 
     @property
@@ -120,6 +101,11 @@ class Result:
     checked: Tensor
 
     @property
+    def ends(self) -> list[tuple[float, float]]:
+        """Loss and recall@1 at the start and now."""
+        return [(float(self.losses[step]), float(self.recall[step])) for step in (0, -1)]
+
+    @property
     def weights(self) -> Tensor:
         """(9, 9) slope of the loss by what a pair measures, whichever of the two is the anchor."""
         return self.push.slopes + self.push.slopes.T
@@ -128,7 +114,7 @@ class Result:
 def compute(params: Params) -> Result:
     """Descend, and look at the last step."""
     blocks = math.ceil(params.steps / BLOCK) * BLOCK
-    way, pushes, recall = walk(replace(params, steps=blocks, size="2", unseen=False, anchor=anchor_of(params)))
+    way, pushes, recall = walk(replace(params, steps=blocks, size="16", unseen=False, anchor=anchor_of(params)))
     way, push, recipe = way[: params.steps + 1], pushes[params.steps], params.recipe
     seen = F.normalize(way[-1]) if recipe.unit else way[-1]
     squared = recipe.squared and recipe.name == "triplet"
@@ -292,23 +278,10 @@ def stage(params: Params, result: Result) -> Scene:
         result.push.gradient,
         attracts,
         anchor=NAMES.index(params.anchor),
-        circles=circles(params, result),
+        circles=margin_radii(params.recipe, result.measured, result.triplet),
         unit=params.unit,
-        caption=f"Solid lines attract, dashed repel. Arrows: {arrow_scale(result.push.gradient):.3g} × the downhill slope"
-        + (f", after {params.steps} steps from the grey points" if params.steps else ""),
+        caption=caption_text(arrow_scale(result.push.gradient), params.steps),
     )
-
-
-def circles(params: Params, result: Result) -> tuple[float, ...]:
-    """Radii around the anchor: the positive's distance and where the margin ends; or the contrastive margin."""
-    if params.loss == "contrastive":
-        return (0.0, params.margin)
-    if params.loss == "info_nce":
-        return ()
-    a, p, _ = result.triplet
-    near = float(result.measured[a, p])
-    radii = (near, near + params.margin)
-    return (math.sqrt(radii[0]), math.sqrt(radii[1])) if params.squared else radii
 
 
 def describe(params: Params, result: Result) -> str:
@@ -347,11 +320,61 @@ def table(params: Params, result: Result) -> pd.DataFrame:
 PRESETS = {
     "Batch hard": Preset(
         Params(),
-        "Play the steps: each anchor is drawn to its farthest positive and away from its nearest negative.",
+        "Play the steps. A1 is drawn to A3, its farthest positive, and leaves B3, its nearest negative. Arrows add up.",
     ),
     "One triplet": Preset(
-        Params(mining="one", points=APART),
-        "A1 is pulled to A2, A2 to A1, and B1 is pushed.",
+        Params(mining="one", points=TRIO),
+        "A1 is pulled to A2 and off B1; A2 comes, B1 goes. The other six feel nothing: there is no centroid in it.",
+    ),
+    "Zero loss, loose classes": Preset(
+        Params(mining="all", margin=0.3, points=APART),
+        "108 triplets, all easy: no slope, though A1 and A3 are 1.33 apart. Order is asked for, not tightness.",
+        failure=True,
+    ),
+    "Contrastive keeps pulling": Preset(
+        Params(loss="contrastive", margin=0.3, points=APART, steps=40),
+        "The same points, none within 0.3 of another class, so no pair repels; yet each class shrinks to one point.",
+    ),
+    "Semi-hard looks away": Preset(
+        Params(mining="semi", points=MIXED, steps=40),
+        "Recall@1 stays 0: negatives nearer than the positive, the worst ones, are never chosen. Now try batch hard.",
+        failure=True,
+    ),
+    "A heap, squared": Preset(
+        Params(squared=True, points=HEAP, steps=40),
+        "All within 0.002: loss = margin, and 40 steps change next to nothing. The slope of d² is 2d, gone with d.",
+        failure=True,
+    ),
+    "A heap, distances": Preset(
+        Params(points=HEAP, steps=20),
+        "The same heap: the slope of d is 1 however near. It bursts, and after 20 steps every triplet is in order.",
+    ),
+    "InfoNCE": Preset(
+        Params(loss="info_nce", unit=True, rate=1.0, steps=10),
+        "Every negative repels by its softmax share: mining without choosing. Drag τ and watch how many share.",
+    ),
+    "Cold InfoNCE": Preset(
+        Params(loss="info_nce", unit=True, temperature=0.02, anchor="B1"),
+        "At τ = 0.02 one negative has the whole push, as in batch hard; at τ = 5 all six share alike.",
+    ),
+    "Trapped on the circle": Preset(
+        Params(loss="info_nce", unit=True, steps=40, anchor="B3"),
+        "On a circle nobody can pass: B3 is held far from its class. In 16 dimensions there is a way round.",
+        failure=True,
+    ),
+    "Digits collapse": Preset(
+        Params(squared=True, margin=0.2, size="2"),
+        "Train below: hard triplets and squared distances in 2 dimensions. All scans fall into one point, loss 0.2.",
+        failure=True,
+    ),
+    "Digits on a plane": Preset(
+        Params(mining="semi", size="2"),
+        "Train below: with semi-hard negatives 2 dimensions unfold, and what you see is all that the network says.",
+    ),
+    "Digits never seen": Preset(
+        Params(loss="info_nce", unit=True, temperature=0.1, unseen=True),
+        "Train below: on 7, 8 and 9, which it never met, it is worse than the pixels. Seven classes are too few.",
+        failure=True,
     ),
 }
 
