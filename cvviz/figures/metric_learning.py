@@ -13,7 +13,9 @@ from cvviz.figures.scene import Dot, Path, Scene, Shape, Text
 from cvviz.figures.sheet import XY, Sheet
 from cvviz.figures.theme import BLUE, GREEN, GREY, PURPLE, VERMILLION, unchecked_figure
 
-SHEET = Sheet(x=(-2.4, 2.4), y=(-1.8, 1.8), x_title="First coordinate", y_title="Second", width=536, height=426)
+SHEET = Sheet(
+    x=(-2.4, 2.4), y=(-1.8, 1.8), x_title="First coordinate", y_title="Second coordinate", width=536, height=426
+)
 CLASS_COLORS = (BLUE, VERMILLION, GREEN)
 LETTERS = ("A", "B", "C")
 ARROW = 3.0  # units of the plane for a slope of 1

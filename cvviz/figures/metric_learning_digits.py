@@ -13,7 +13,7 @@ from torch import Tensor
 
 from cvviz.figures.theme import BLUE, COLORS, GREEN, GREY, PURPLE, VERMILLION, unchecked_figure
 
-FLOOR = 1e-5  # of what is shown on a logarithmic axis
+FLOOR = 1e-4  # of what is shown on a logarithmic axis
 
 
 def embedding_figure(places: Tensor, labels: Tensor, *, titles: tuple[str, str]) -> go.Figure:
@@ -114,7 +114,9 @@ def course_figure(
         "hovermode": "x unified",
         "xaxis": {"title": {"text": "Epoch"}, "range": [0, max(len(x) - 1, 1)], "anchor": "y2"},
         "yaxis": {"title": {"text": "Share"}, "range": [0, 1.05], "tickformat": ".0%", "domain": [0.46, 1]},
-        "yaxis2": {"title": {"text": "Loss, spread"}, "type": "log", "range": ends, "dtick": 1} | {"domain": [0, 0.36]},
+        "yaxis2": {"title": {"text": "Loss, spread"}, "type": "log", "range": ends, "dtick": 1}
+        | {"exponentformat": "power"}
+        | {"domain": [0, 0.36]},
         "shapes": rules,
         "annotations": notes,
     }

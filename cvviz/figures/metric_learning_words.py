@@ -101,11 +101,16 @@ def info_nce_lines(
     pooled, own = against * recipe.temperature, float(similarities[a, p])
     return [
         r"\ell &= -\ln\frac{e^{s_+/\tau}}{e^{s_+/\tau} + \sum_n e^{s_n/\tau}} = \ln\big(1 + e^{(S - s_+)/\tau}\big)",
-        rf"&= \ln\big(1 + e^{{({pooled:.3f} - {own:.3f})/{recipe.temperature:.3g}}}\big) = {value:.3f}",
+        rf"&= \ln\big(1 + e^{{({pooled:.3f} {minus(own)})/{recipe.temperature:.3g}}}\big) = {value:.3f}",
         rf"s_+ &= s(\text{{{NAMES[a]}}},\text{{{NAMES[p]}}}), \quad S = \tau\ln\textstyle\sum_n e^{{s_n/\tau}}",
         rf"s_n &: {terms}",
         rf"L &= \tfrac{{1}}{{{int(pair_masks(labels)[0].sum())}}}\textstyle\sum_{{a,p}} \ell = {float(push.loss):.4f}",
     ]
+
+
+def minus(value: float) -> str:
+    """What stands where ``value`` is subtracted."""
+    return f"- {value:.3f}" if value >= 0 else f"+ {-value:.3f}"
 
 
 def vector(values: Sequence[float]) -> str:

@@ -258,7 +258,9 @@ def mine_triplets(
     if rule not in RULES:
         raise ValueError(f"rule must be one of {', '.join(RULES)}, got {rule!r}.")
     check_positive(margin, "margin")
-    if rule == "all":
+    if rule == "random" and generator is None:
+        raise ValueError("rule 'random' needs a generator.")
+    if rule == "all" or not len(labels):
         return all_triplets(labels)
     far, distance = float("inf"), distances.detach()
     same, other = pair_masks(labels)
@@ -272,8 +274,6 @@ def mine_triplets(
         positive = distance.masked_fill(~same, -far).argmax(dim=1)
         negative = distance.masked_fill(~other, far).argmin(dim=1)
     else:
-        if generator is None:
-            raise ValueError("rule 'random' needs a generator.")
         draw = torch.rand(distances.shape, generator=generator, dtype=torch.float64)
         positive, negative = (draw.masked_fill(~mask, -1).argmax(dim=1) for mask in (same, other))
     anchor = torch.arange(len(labels))
