@@ -9,6 +9,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from cvviz.figures.activations_words import power
 from cvviz.figures.metric_learning import NAMES
 from cvviz.ops.metric_forces import Push, Recipe
 from cvviz.ops.metric_learning import EASY, HARD, SEMI, all_triplets, pair_masks, pairwise_distances, triplet_kinds
@@ -23,6 +24,7 @@ MINING = {
 }
 SHORT = {"one": "one", "random": "random", "all": "all active", "semi": "semi-hard", "hard": "batch hard"}
 KINDS = {EASY: "Easy: no loss", SEMI: "Semi-hard: in order, within the margin", HARD: "Hard: the negative is nearer"}
+RUNAWAY = 1e4  # from here on numbers are written with a power of ten
 MEASURES = {"triplet": "d", "contrastive": "d", "info_nce": "s"}
 
 
@@ -51,25 +53,28 @@ def margin_radii(recipe: Recipe, measured: Tensor, triplet: Sequence[int]) -> tu
 def triplet_lines(embeddings: Tensor, recipe: Recipe, triplet: Sequence[int], push: Push, rule: str) -> list[str]:
     """One triplet with its numbers, its three slopes, and the mean of the batch."""
     a, p, n = triplet
-    square = "^2" if recipe.squared else ""
+    square, hat = "^2" if recipe.squared else "", r"\hat " if recipe.unit else ""
     distances = pairwise_distances(embeddings, squared=recipe.squared)
     near, far = float(distances[a, p]), float(distances[a, n])
     value = max(near - far + recipe.margin, 0.0)
     names = rf"\text{{{NAMES[a]}}}", rf"\text{{{NAMES[p]}}}", rf"\text{{{NAMES[n]}}}"
     lines = [
         rf"\ell &= \max\big(d{square}({names[0]},{names[1]}) - d{square}({names[0]},{names[2]}) + m,\;0\big)",
-        rf"&= \max({near:.3f} - {far:.3f} + {recipe.margin:g},\;0) = {value:.3f}",
+        rf"&= \max({tex(near)} - {tex(far)} + {recipe.margin:g},\;0) = {tex(value)}",
     ]
     apart = embeddings[a] - embeddings[torch.tensor([p, n])]
     sides = 2 * apart if recipe.squared else apart / distances[a, torch.tensor([p, n])].clamp(min=1e-12)[:, None]
     toward, away = sides.tolist() if value else ([0.0, 0.0], [0.0, 0.0])
     first = [near_part - far_part for near_part, far_part in zip(toward, away, strict=True)]
+
+    def slope(of: str) -> str:
+        return rf"\tfrac{{\partial \ell}}{{\partial {hat}{of}}}"
+
     lines += [
-        rf"\tfrac{{\partial \ell}}{{\partial a}} &= {vector(first)},\quad \tfrac{{\partial \ell}}{{\partial p}} = "
-        rf"{vector([-part for part in toward])}",
-        rf"\tfrac{{\partial \ell}}{{\partial n}} &= {vector(away)}",
+        rf"{slope('a')} &= {vector(first)},\quad {slope('p')} = {vector([-part for part in toward])}",
+        rf"{slope('n')} &= {vector(away)}",
     ]
-    count, mean = len(push.triplets), rf"{float(push.loss):.4f}\quad\text{{({rule})}}"
+    count, mean = len(push.triplets), rf"{tex(float(push.loss), 4)}\quad\text{{({rule})}}"
     return [*lines, rf"L &= \tfrac{{1}}{{{count}}}\textstyle\sum \ell = {mean}" if count else rf"L &= {mean}"]
 
 
@@ -79,11 +84,11 @@ def contrastive_lines(distances: Tensor, recipe: Recipe, triplet: Sequence[int],
     near, far, margin = float(distances[a, p]), float(distances[a, n]), recipe.margin
     count = len(distances) * (len(distances) - 1) // 2
     return [
-        rf"\ell_+(\text{{{NAMES[a]}}},\text{{{NAMES[p]}}}) &= \tfrac12 d^2 = \tfrac12\cdot {near:.3f}^2 = "
-        rf"{near**2 / 2:.3f}",
+        rf"\ell_+(\text{{{NAMES[a]}}},\text{{{NAMES[p]}}}) &= \tfrac12 d^2 = \tfrac12\cdot {tex(near)}^2 = "
+        rf"{tex(near**2 / 2)}",
         rf"\ell_-(\text{{{NAMES[a]}}},\text{{{NAMES[n]}}}) &= \tfrac12\max(m - d,\,0)^2",
-        rf"&= \tfrac12\max({margin:g} - {far:.3f},\,0)^2 = {max(margin - far, 0.0) ** 2 / 2:.3f}",
-        rf"L &= \tfrac{{1}}{{{count}}}\textstyle\sum_{{i<j}} \ell = {float(push.loss):.4f}",
+        rf"&= \tfrac12\max({margin:g} - {tex(far)},\,0)^2 = {tex(max(margin - far, 0.0) ** 2 / 2)}",
+        rf"L &= \tfrac{{1}}{{{count}}}\textstyle\sum_{{i<j}} \ell = {tex(float(push.loss), 4)}",
     ]
 
 
@@ -97,25 +102,36 @@ def info_nce_lines(
     against = float(logits[other].logsumexp(dim=0))
     positive = float(logits[p])
     value = float(torch.nn.functional.softplus(torch.tensor(against - positive, dtype=torch.float64)))
-    terms = ",\\, ".join(f"{x:.2f}" for x in similarities[a][other].tolist())
+    terms = ",\\, ".join(tex(x, 2) for x in similarities[a][other].tolist())
     pooled, own = against * recipe.temperature, float(similarities[a, p])
+    count, mean = int(pair_masks(labels)[0].sum()), tex(float(push.loss), 4)
     return [
         r"\ell &= -\ln\frac{e^{s_+/\tau}}{e^{s_+/\tau} + \sum_n e^{s_n/\tau}} = \ln\big(1 + e^{(S - s_+)/\tau}\big)",
-        rf"&= \ln\big(1 + e^{{({pooled:.3f} {minus(own)})/{recipe.temperature:.3g}}}\big) = {value:.3f}",
+        rf"&= \ln\big(1 + e^{{({tex(pooled)} {minus(own)})/{recipe.temperature:.3g}}}\big) = {tex(value)}",
         rf"s_+ &= s(\text{{{NAMES[a]}}},\text{{{NAMES[p]}}}), \quad S = \tau\ln\textstyle\sum_n e^{{s_n/\tau}}",
         rf"s_n &: {terms}",
-        rf"L &= \tfrac{{1}}{{{int(pair_masks(labels)[0].sum())}}}\textstyle\sum_{{a,p}} \ell = {float(push.loss):.4f}",
+        rf"L &= \tfrac{{1}}{{{count}}}\textstyle\sum_{{a,p}} \ell = {mean}",
     ]
 
 
 def minus(value: float) -> str:
     """What stands where ``value`` is subtracted."""
-    return f"- {value:.3f}" if value >= 0 else f"+ {-value:.3f}"
+    return f"- {tex(value)}" if value >= 0 else f"+ {tex(-value)}"
+
+
+def tex(value: float, digits: int = 3) -> str:
+    """A number in LaTeX, with a power of ten where it has run away."""
+    return f"{value:.{digits}f}" if abs(value) < RUNAWAY else power(value)
+
+
+def brief(value: float) -> str:
+    """A number in words, likewise."""
+    return f"{value:.3f}" if abs(value) < RUNAWAY else f"{value:.2g}"
 
 
 def vector(values: Sequence[float]) -> str:
     """Two numbers in brackets."""
-    return "(" + ",\\,".join(f"{round(value, 2) + 0.0:.2f}" for value in values) + ")"
+    return "(" + ",\\,".join(tex(round(value, 2) + 0.0, 2) for value in values) + ")"
 
 
 def kinds_table(measured: Tensor, labels: Tensor, chosen: Tensor, margin: float) -> pd.DataFrame:
@@ -153,7 +169,7 @@ def pairs_table(measured: Tensor, labels: Tensor, weights: Tensor, anchor: int, 
         {
             f"{NAMES[anchor]} and": [NAMES[index] for index in others],
             "Class": ["same" if labels[index] == labels[anchor] else "other" for index in others],
-            measure: [f"{float(measured[anchor, index]):.3f}" for index in others],
+            measure: [brief(float(measured[anchor, index])) for index in others],
             f"∂L/∂{measure}": [slope_text(float(weights[anchor, index])) for index in others],
             "Effect": [verb(float(weights[anchor, index]), measure) for index in others],
         }
@@ -162,7 +178,8 @@ def pairs_table(measured: Tensor, labels: Tensor, weights: Tensor, anchor: int, 
 
 def slope_text(value: float) -> str:
     """A signed slope; 0 is written without digits."""
-    return "0" if value == 0 else f"{value:+.4f}".replace("-", "−")
+    text = f"{value:+.4f}" if abs(value) < RUNAWAY else f"{value:+.2g}"
+    return "0" if value == 0 else text.replace("-", "−")
 
 
 def verb(slope: float, measure: str) -> str:

@@ -8,13 +8,13 @@ from cvviz import ui
 from cvviz.concepts.losses.metric_learning import CONCEPT, LABELS, NAMES, Params, Result
 from cvviz.figures.metric_learning import descent_figure
 from cvviz.figures.metric_learning_digits import course_figure, embedding_figure, retrieval_table
-from cvviz.figures.metric_learning_words import effective_negatives, kinds_table, measure_of, pairs_table
+from cvviz.figures.metric_learning_words import brief, effective_negatives, kinds_table, measure_of, pairs_table
 from cvviz.zoo.embedding_digits import UNSEEN, Course, main_axes, raw_retrieval, train
 
 
 def view(params: Params, result: Result) -> None:
     with st.container(horizontal=True):
-        st.metric("Loss", f"{float(result.push.loss):.3f}")
+        st.metric("Loss", brief(float(result.push.loss)))
         st.metric("Steepest slope", f"{float(result.push.gradient.norm(dim=1).max()):.3g}")
         st.metric("Recall@1", f"{float(result.recall[-1]):.0%}")
         if params.loss == "info_nce":
