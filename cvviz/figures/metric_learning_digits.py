@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import pandas as pd
@@ -16,6 +17,7 @@ from cvviz.figures.theme import BLUE, COLORS, GREEN, GREY, PURPLE, VERMILLION, u
 FLOOR = 1e-4  # of what is shown on a logarithmic axis
 
 
+@lru_cache(maxsize=8)  # plotly validates every frame
 def embedding_figure(places: Tensor, labels: Tensor, *, titles: tuple[str, str]) -> go.Figure:
     """Every test scan as its digit, with a slider over the epochs.
 
@@ -42,7 +44,7 @@ def embedding_figure(places: Tensor, labels: Tensor, *, titles: tuple[str, str])
     ]
     layout: dict[str, Any] = {
         "height": 560,
-        "margin": {"l": 60, "r": 16, "t": 16, "b": 120},
+        "margin": {"l": 60, "r": 16, "t": 48, "b": 120},
         "xaxis": {"title": {"text": titles[0]}, "range": [float(low[0] - room[0]), float(high[0] + room[0])]},
         "yaxis": {"title": {"text": titles[1]}, "range": [float(low[1] - room[1]), float(high[1] + room[1])]},
         "sliders": [_slider(len(data))],
@@ -62,10 +64,8 @@ def _slider(epochs: int) -> dict[str, Any]:
     return {
         "active": epochs - 1,
         "steps": steps,
-        "currentvalue": {"prefix": "Epoch "},
-        "x": 0.12,
-        "len": 0.88,
-        "pad": {"t": 44, "b": 0},
+        "currentvalue": {"prefix": "Epoch ", "xanchor": "right"},
+        "pad": {"t": 50, "b": 0},
     }
 
 
@@ -73,11 +73,11 @@ def _play() -> dict[str, Any]:
     return {
         "type": "buttons",
         "showactive": False,
-        "x": 0,
-        "y": 0,
-        "xanchor": "left",
-        "yanchor": "top",
-        "pad": {"t": 62, "r": 8},
+        "x": 1,
+        "y": 1,
+        "xanchor": "right",
+        "yanchor": "bottom",
+        "pad": {"b": 6},
         "bgcolor": "rgba(128,128,128,0.15)",
         "buttons": [{"method": "animate", "label": "Play", "args": _animate(None, 150)}],
     }
@@ -155,9 +155,8 @@ def retrieval_table(rows: Sequence[tuple[str, Sequence[tuple[float, float]]]], u
         rows: what was compared, and its two numbers for the digits trained on and for the others, if there are any.
         unseen: these others.
     """
-    columns: dict[str, list[str]] = {"Neighbours by": [name for name, _ in rows]}
-    groups = [", trained on", f", {unseen[0]} to {unseen[-1]}"] if unseen else [""]
-    for group, suffix in enumerate(groups):
-        for number, title in enumerate(("Recall@1", "R-precision")):
-            columns[title + suffix] = [f"{numbers[group][number]:.1%}" for _, numbers in rows]
+    groups = [" of digits trained on", f" of {unseen[0]} to {unseen[-1]}"] if unseen else [""]
+    measures = [(group, number) for group in range(len(groups)) for number in (0, 1)]
+    columns = {"Neighbours by": [("Recall@1", "R-precision")[number] + groups[group] for group, number in measures]}
+    columns |= {name: [f"{numbers[group][number]:.1%}" for group, number in measures] for name, numbers in rows}
     return pd.DataFrame(columns).set_index("Neighbours by")

@@ -20,7 +20,7 @@ MINING = {
     "random": "A random triplet for each anchor",
     "all": "All that have a loss (batch all)",
     "semi": "Semi-hard negatives",
-    "hard": "Batch hard: farthest positive, nearest negative",
+    "hard": "Hardest of each anchor (batch hard)",
 }
 SHORT = {"one": "one", "random": "random", "all": "all active", "semi": "semi-hard", "hard": "batch hard"}
 KINDS = {EASY: "Easy: no loss", SEMI: "Semi-hard: in order, within the margin", HARD: "Hard: the negative is nearer"}
@@ -57,10 +57,12 @@ def triplet_lines(embeddings: Tensor, recipe: Recipe, triplet: Sequence[int], pu
     distances = pairwise_distances(embeddings, squared=recipe.squared)
     near, far = float(distances[a, p]), float(distances[a, n])
     value = max(near - far + recipe.margin, 0.0)
+    chosen = [a, p, n] in push.triplets.tolist()
     names = rf"\text{{{NAMES[a]}}}", rf"\text{{{NAMES[p]}}}", rf"\text{{{NAMES[n]}}}"
     lines = [
         rf"\ell &= \max\big(d{square}({names[0]},{names[1]}) - d{square}({names[0]},{names[2]}) + m,\;0\big)",
-        rf"&= \max({tex(near)} - {tex(far)} + {recipe.margin:g},\;0) = {tex(value)}",
+        rf"&= \max({tex(near)} - {tex(far)} + {recipe.margin:g},\;0) = {tex(value)}"
+        + ("" if chosen else r"\quad\text{(not chosen)}"),
     ]
     apart = embeddings[a] - embeddings[torch.tensor([p, n])]
     sides = 2 * apart if recipe.squared else apart / distances[a, torch.tensor([p, n])].clamp(min=1e-12)[:, None]
@@ -102,14 +104,15 @@ def info_nce_lines(
     against = float(logits[other].logsumexp(dim=0))
     positive = float(logits[p])
     value = float(torch.nn.functional.softplus(torch.tensor(against - positive, dtype=torch.float64)))
-    terms = ",\\, ".join(tex(x, 2) for x in similarities[a][other].tolist())
+    terms = [tex(x, 2) for x in similarities[a][other].tolist()]
     pooled, own = against * recipe.temperature, float(similarities[a, p])
     count, mean = int(pair_masks(labels)[0].sum()), tex(float(push.loss), 4)
     return [
-        r"\ell &= -\ln\frac{e^{s_+/\tau}}{e^{s_+/\tau} + \sum_n e^{s_n/\tau}} = \ln\big(1 + e^{(S - s_+)/\tau}\big)",
+        r"\ell &= -\ln\frac{e^{s_+/\tau}}{e^{s_+/\tau} + \sum_n e^{s_n/\tau}}",
+        r"&= \ln\big(1 + e^{(S - s_+)/\tau}\big)",
         rf"&= \ln\big(1 + e^{{({tex(pooled)} {minus(own)})/{recipe.temperature:.3g}}}\big) = {tex(value)}",
         rf"s_+ &= s(\text{{{NAMES[a]}}},\text{{{NAMES[p]}}}), \quad S = \tau\ln\textstyle\sum_n e^{{s_n/\tau}}",
-        rf"s_n &: {terms}",
+        *(rf"{'s_n' if row == 0 else ''} &: {','.join(terms[row : row + 3])}" for row in range(0, len(terms), 3)),
         rf"L &= \tfrac{{1}}{{{count}}}\textstyle\sum_{{a,p}} \ell = {mean}",
     ]
 
@@ -169,7 +172,7 @@ def pairs_table(measured: Tensor, labels: Tensor, weights: Tensor, anchor: int, 
         {
             f"{NAMES[anchor]} and": [NAMES[index] for index in others],
             "Class": ["same" if labels[index] == labels[anchor] else "other" for index in others],
-            measure: [brief(float(measured[anchor, index])) for index in others],
+            measure: [brief(float(measured[anchor, index])).replace("-", "−") for index in others],
             f"∂L/∂{measure}": [slope_text(float(weights[anchor, index])) for index in others],
             "Effect": [verb(float(weights[anchor, index]), measure) for index in others],
         }

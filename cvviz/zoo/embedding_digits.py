@@ -35,6 +35,7 @@ class Course:
         pushing: (E,) share that still has a slope, as ``pushing_share`` counts it.
         recall, precision: (E,) recall@1 and R-precision of the test scans among themselves.
         spread: (E,) root mean squared distance of the test scans from their mean.
+        retrieval: recall@1 and R-precision at the end, of the digits trained on, and of the others if there are any.
     """
 
     recipe: Recipe
@@ -46,17 +47,13 @@ class Course:
     recall: Tensor
     precision: Tensor
     spread: Tensor
+    retrieval: Retrieval
 
     @property
     def collapsed(self) -> bool:
         """Whether all scans have come to lie in one place, where every triplet costs the margin."""
         stuck = self.recipe.name == "triplet" and abs(float(self.loss[-1]) / self.recipe.margin - 1) < 0.01
         return stuck and float(self.spread[-1]) < float(self.spread[0]) / 20
-
-    @property
-    def retrieval(self) -> Retrieval:
-        """At the end."""
-        return retrieval_of(self.embeddings[-1], self.labels, self.unseen)
 
 
 def pixels() -> tuple[Tensor, Tensor]:
@@ -126,11 +123,15 @@ def train(
             seen = normalize(network(test)) if recipe.unit else network(test)
         kept.append(seen)
         loss, pushing = torch.tensor(met).mean(dim=0).tolist()
-        ((recall, precision),) = retrieval_of(seen, test_labels)
+        found = retrieval_of(seen, test_labels)
         spread = float((seen - seen.mean(dim=0)).square().sum(dim=1).mean().sqrt())
-        numbers.append([loss, pushing, recall, precision, spread])
-        course = Course(recipe, unseen, test_labels, torch.stack(kept), *torch.tensor(numbers).T)
-        progress(epoch / max(epochs, 1), f"Epoch {epoch} of {epochs}: loss {loss:.3f}, recall@1 {recall:.1%}", course)
+        numbers.append([loss, pushing, *found[0], spread])
+        curves = torch.tensor(numbers).T
+        parts = retrieval_of(seen, test_labels, unseen) if unseen else found
+        course = Course(recipe, unseen, test_labels, torch.stack(kept), *curves, parts)
+        progress(
+            epoch / max(epochs, 1), f"Epoch {epoch} of {epochs}: loss {loss:.3f}, recall@1 {found[0][0]:.1%}", course
+        )
     return course
 
 
@@ -153,6 +154,7 @@ def pushing_share(pushed: Push, labels: Tensor, recipe: Recipe) -> float:
     return float(pushed.slopes[same].sum())
 
 
+@lru_cache(maxsize=8)  # asked for again at every change of the page
 def main_axes(embeddings: Tensor) -> tuple[Tensor, float]:
     """(E, N, 2) the embeddings on two axes, and the share of the last epoch's variance that these show.
 

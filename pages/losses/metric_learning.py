@@ -31,9 +31,10 @@ def view(params: Params, result: Result) -> None:
     index, measure = NAMES.index(params.anchor), measure_of(params.recipe)
     st.table(pairs_table(result.measured, LABELS, result.weights, index, measure))
     st.markdown("**The same loss on handwritten digits**")
+    one = params.loss == "triplet" and params.mining == "one"
     st.caption(
         f"A network of 64, 128 and {params.size} units embeds scikit-learn's digits: 1,347 scans to train on, 450 held "
-        "out. Each batch has 6 of every digit, and one triplet becomes a random one for each anchor."
+        f"out. Each batch has 6 of every digit.{' Triplets are drawn at random for each anchor.' if one else ''}"
     )
     unseen = UNSEEN if params.unseen else ()
     work = partial(train, params.recipe, int(params.size), params.seed, unseen=unseen)
@@ -55,7 +56,7 @@ def draw_course(course: Course) -> None:
     told = f"recall@1 {float(course.recall[-1]):.1%}, spread {float(course.spread[-1]):.2g}"
     alt = f"450 held-out scans, drawn as their digits, where the network puts them after epoch {epoch}: {told}."
     ui.chart(embedding_figure(places, course.labels, titles=names), key="metric-learning/embedding", alt=alt)
-    st.caption(f"Held-out scans. Play, or draw the slider, to see them move.{shown}")
+    st.caption(f"Held-out scans. Play, or drag the slider, to see them move.{shown}")
     rows = [("64 pixels", raw_retrieval(course.unseen)), (f"{size} numbers", course.retrieval)]
     st.table(retrieval_table(rows, course.unseen))
     shares = {"Recall@1": course.recall, "R-precision": course.precision, "Still pushing": course.pushing}

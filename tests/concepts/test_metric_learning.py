@@ -145,5 +145,6 @@ def test_retrieval_table():
     raw = raw_retrieval((7, 8, 9))
     table = retrieval_table([("64 pixels", raw)], (7, 8, 9))
     assert isinstance(table, pd.DataFrame)
-    assert table.loc["64 pixels"].tolist() == [f"{number:.1%}" for pair in raw for number in pair]
-    assert list(retrieval_table([("64 pixels", raw_retrieval())], ()).columns) == ["Recall@1", "R-precision"]
+    assert table["64 pixels"].tolist() == [f"{number:.1%}" for pair in raw for number in pair]
+    assert list(table.index)[::3] == ["Recall@1 of digits trained on", "R-precision of 7 to 9"]
+    assert list(retrieval_table([("64 pixels", raw_retrieval())], ()).index) == ["Recall@1", "R-precision"]
