@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -126,12 +127,12 @@ def train(
         found = retrieval_of(seen, test_labels)
         spread = float((seen - seen.mean(dim=0)).square().sum(dim=1).mean().sqrt())
         numbers.append([loss, pushing, *found[0], spread])
-        curves = torch.tensor(numbers).T
+        names = ("loss", "pushing", "recall", "precision", "spread")
+        curves: dict[str, Any] = dict(zip(names, torch.tensor(numbers).T, strict=True))
         parts = retrieval_of(seen, test_labels, unseen) if unseen else found
-        course = Course(recipe, unseen, test_labels, torch.stack(kept), *curves, parts)
-        progress(
-            epoch / max(epochs, 1), f"Epoch {epoch} of {epochs}: loss {loss:.3f}, recall@1 {found[0][0]:.1%}", course
-        )
+        course = Course(recipe, unseen, test_labels, torch.stack(kept), retrieval=parts, **curves)
+        words = f"Epoch {epoch} of {epochs}: loss {loss:.3f}, recall@1 {found[0][0]:.1%}"
+        progress(epoch / max(epochs, 1), words, course)
     return course
 
 
