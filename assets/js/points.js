@@ -30,20 +30,26 @@ function placeDot(panel, dot, index) {
     node.setAttribute("cx", x)
     node.setAttribute("cy", y)
   }
-  const { colors, fixed, upright } = panel.points
+  dot.letter.setAttribute("x", x)
+  dot.letter.setAttribute("y", y)
+  const { colors, fixed, labels, upright } = panel.points
+  const label = labels[index] ?? ""
+  dot.letter.textContent = label
+  dot.group.classList.toggle("lettered", Boolean(label))
   dot.body.style.setProperty("--color", colors[Math.min(index, colors.length - 1)])
   const where = (upright ? dot.at.slice(1) : dot.at).map(tidy).join(", ")
   const removal = fixed ? "" : " Delete removes it."
-  dot.group.setAttribute("aria-label", `Point ${index + 1} at ${where}. Arrow keys move it, Alt takes steps of 10.${removal}`)
+  dot.group.setAttribute("aria-label", `Point ${label || index + 1} at ${where}. Arrow keys move it, Alt takes steps of 10.${removal}`)
 }
 
 function buildDot(stage, panel) {
   const group = make("g", { class: "dot", tabindex: 0, role: "application", "aria-roledescription": "movable point" })
   const body = make("circle", { class: "point" })
+  const letter = make("text", { class: "letter" })
   const reach = make("circle", { class: "reach" })
-  group.append(body, reach)
+  group.append(body, letter, reach)
   panel.editor.append(group)
-  const dot = { group, body, reach, at: null, held: false }
+  const dot = { group, body, letter, reach, at: null, held: false }
   const index = () => panel.dots.indexOf(dot)
   reach.onpointerdown = (event) => {
     event.preventDefault()

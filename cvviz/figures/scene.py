@@ -108,6 +108,7 @@ class PointHandles:
         field: name of the Points field of Params that they edit.
         points: (x, y) in units of the data.
         colors: one per point; further points take the last.
+        labels: a letter or two on each point, or none at all.
         frame: (left, top, right, bottom) of the plot in pixels of the picture.
         x, y: (low, high) of the data that the frame spans; y grows upwards.
         step: places snap to its multiples.
@@ -124,6 +125,7 @@ class PointHandles:
     step: float
     fixed: bool = True
     upright: bool = False
+    labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,22 +192,21 @@ class Scene:
     def _repr_html_(self) -> str:
         return self.svg()
 
-    def _dots(self) -> list[Dot]:
+    def _dots(self) -> list[Shape]:
         """The points that can be edited, standing still."""
         if self.points is None:
             return []
         hold = self.points
         left, top, right, bottom = hold.frame
         across, up = (right - left) / (hold.x[1] - hold.x[0]), (bottom - top) / (hold.y[1] - hold.y[0])
-        return [
-            Dot(
-                x=left + (x - hold.x[0]) * across,
-                y=bottom - (y - hold.y[0]) * up,
-                color=hold.colors[min(index, len(hold.colors) - 1)],
-                radius=6,
-            )
-            for index, (x, y) in enumerate(hold.points)
-        ]
+        places = [(left + (x - hold.x[0]) * across, bottom - (y - hold.y[0]) * up) for x, y in hold.points]
+        shapes: list[Shape] = []
+        for index, (x, y) in enumerate(places):
+            color = hold.colors[min(index, len(hold.colors) - 1)]
+            shapes.append(Dot(x=x, y=y, color=color, radius=10 if hold.labels else 6))
+            if hold.labels:
+                shapes.append(Text(x=x, y=y, text=hold.labels[index], color="#FFFFFF", size=11))
+        return shapes
 
 
 def encode_pixels(pixels: Tensor, kind: str) -> bytes:

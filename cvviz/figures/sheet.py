@@ -92,6 +92,7 @@ class Sheet:
         step: float,
         fixed: bool,
         upright: bool = False,
+        labels: Sequence[str] = (),
     ) -> PointHandles:
         """Points that the reader drags; see ``PointHandles``."""
         return PointHandles(
@@ -104,6 +105,7 @@ class Sheet:
             step=step,
             fixed=fixed,
             upright=upright,
+            labels=tuple(labels),
         )
 
     def scene(self, shapes: Sequence[Shape], *, handles: PointHandles | None = None, caption: str = "") -> Scene:

@@ -33,6 +33,19 @@ def check_same_shape(first: Tensor, second: Tensor, names: tuple[str, str]) -> N
         )
 
 
+def check_rows(value: Tensor, name: str) -> None:
+    """Raise unless ``value`` is a floating-point tensor of shape (N, D)."""
+    check_floating(value, name)
+    if value.ndim != 2:
+        raise ValueError(f"{name} must have shape (N, D), got {tuple(value.shape)}.")
+
+
+def check_labels(labels: Tensor, count: int) -> None:
+    """Raise ValueError unless ``labels`` has shape (count,)."""
+    if labels.shape != (count,):
+        raise ValueError(f"labels must have shape ({count},), got {tuple(labels.shape)}.")
+
+
 def check_range(value: float, name: str, low: float, high: float) -> None:
     """Raise ValueError unless ``low <= value <= high`` (NaN fails)."""
     if not low <= value <= high:

@@ -2,17 +2,17 @@
 
 import pytest
 
-from cvviz.catalogue import entries
+from cvviz.catalogue import entries, entry
 from cvviz.controls import Points
 from cvviz.params import controls_of
 from tests.e2e.stage import open_concept, signature, wait_for_change
 
 
 def with_points():
-    for entry in entries():
-        for name, control in controls_of(entry.load().params).items():
+    for item in entries():
+        for name, control in controls_of(item.load().params).items():
             if isinstance(control, Points):
-                yield pytest.param(entry.slug, name, control, id=entry.slug)
+                yield pytest.param(item.slug, name, control, id=item.slug)
 
 
 def places(page):
@@ -53,6 +53,15 @@ class TestPoints:
         moved = places(page)
         assert moved[0][0] == first[0][0]
         assert moved[0][1] < first[0][1], "up is up"
+
+    def test_letters(self, page, app, slug, field, control):
+        concept = entry(slug).load()
+        handles = concept.stage(concept.params(), concept.compute(concept.params())).points
+        if not handles.labels:
+            pytest.skip("the points have no letters")
+        open_concept(page, f"{app.url}/{slug}")
+        assert tuple(page.locator(".dot .letter").all_text_contents()) == handles.labels
+        assert page.locator(".dot").first.get_attribute("aria-label").startswith(f"Point {handles.labels[0]} at")
 
     def test_add_and_remove(self, page, app, slug, field, control):
         if control.least == control.most:

@@ -58,3 +58,14 @@ def test_still_scene_shows_the_points():
     assert root.find("{http://www.w3.org/2000/svg}image") is None
     dots = [(float(dot.get("cx")), float(dot.get("cy"))) for dot in root.iter("{http://www.w3.org/2000/svg}circle")]
     assert dots == [pytest.approx(SHEET.to(5, 0)), pytest.approx(SHEET.to(10, 1))]
+
+
+def test_labels_stand_on_their_points():
+    places = [(5, 0), (10, 1)]
+    handles = SHEET.handles("points", places, colors=["#111111"], step=0.1, fixed=True, labels=("A1", "<b>"))
+    root = ElementTree.fromstring(SHEET.scene([], handles=handles).svg())
+    words = [text for text in root.iter("{http://www.w3.org/2000/svg}text") if text.text in handles.labels]
+    assert [text.text for text in words] == ["A1", "<b>"]
+    assert [(float(text.get("x")), float(text.get("y"))) for text in words] == [
+        pytest.approx(SHEET.to(*place)) for place in places
+    ]
