@@ -132,7 +132,7 @@ function show(stage, panel, data) {
   if (panel.markup !== data.overlay) panel.overlay.innerHTML = panel.markup = data.overlay
   if (panel.frame.clientWidth) panel.frame.style.setProperty("--u", data.width / panel.frame.clientWidth)
   panel.editor.classList.toggle("many", data.boxes.length > 3)
-  panel.editor.toggleAttribute("hidden", !data.boxes.length && !data.points)
+  panel.editor.toggleAttribute("hidden", !data.boxes.length && !data.points && !data.paint)
   while (panel.boxes.length > data.boxes.length) panel.boxes.pop().group.remove()
   while (panel.boxes.length < data.boxes.length) panel.boxes.push(buildBox(stage, panel))
   const busy = stage.busy || panel.boxes.some((box) => box.held)
@@ -146,6 +146,7 @@ function show(stage, panel, data) {
     place(box)
   })
   showPoints(stage, panel, data.points)
+  showPaint(stage, panel, data.paint)
 }
 
 export default function ({ data, parentElement }) {

@@ -17,6 +17,7 @@ from cvviz.controls import (
     Ints,
     LayerStack,
     Many,
+    Mask,
     Matrix,
     Points,
     Slider,
@@ -59,6 +60,8 @@ def draw(view: View, name: str, control: Control) -> None:
             _matrix(view, name, control, key, value, error)
         case LayerStack() | Ints() | Boxes() | Cell() | Points():
             _text(view, name, control, key, value, error)
+        case Mask():
+            _mask(view, name, control, key, value)
         case File():
             _file(view, name, control, key, value)
     if error:
@@ -132,6 +135,15 @@ def _text(view: View, name: str, control: Control, key: str, value: Any, error: 
         view.take(name, st.session_state[key])
 
     st.text_input(control.label, key=key, help=control.help or None, on_change=change)
+
+
+def _mask(view: View, name: str, control: Mask, key: str, value: bytes) -> None:
+    """What is painted lies on the stage; here it is given up."""
+    if control.help:
+        st.caption(control.help)
+    if value:
+        undo = partial(view.put, name, b"")
+        st.button("Discard what is painted", icon=":material/undo:", key=key, on_click=undo)
 
 
 def _matrix(view: View, name: str, control: Matrix, key: str, value: Any, error: str) -> None:
