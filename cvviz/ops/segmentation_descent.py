@@ -50,14 +50,14 @@ def logit_slopes(logits: Tensor, target: Tensor, losses: Sequence[Loss], options
             raise ValueError(f"loss must be one of {', '.join(LOSSES)}, got {name!r}.")
     _check_smooth(use.smooth_nr, use.smooth_dr)
     p = logits.sigmoid()
-    both, all_p, squares = ((part).sum((-2, -1)).tolist() for part in (p * target, p, p * p))
+    both, all_p, squares = (part.sum((-2, -1)).tolist() for part in (p * target, p, p * p))
     true, true_squares = float(target.sum()), float((target * target).sum())
     rows = [
         _coefficients(name, use, sums, (true, true_squares))
         for name, *sums in zip(losses, both, all_p, squares, strict=True)
     ]
     # The slope by p is on_object t + anywhere + by_p p.
-    on_object, anywhere, by_p, bce = torch.tensor(rows, dtype=p.dtype).T[..., None, None]  # each [L, 1, 1]
+    on_object, anywhere, by_p, bce = torch.tensor(rows, dtype=p.dtype).view(-1, 4).T[..., None, None]  # each [L, 1, 1]
     slopes: Tensor = (on_object * target + anywhere + by_p * p) * (p * (1 - p)) + bce / target.numel() * (p - target)
     return slopes
 

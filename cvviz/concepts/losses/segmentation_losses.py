@@ -381,7 +381,7 @@ CONCEPT = Concept(
         ),
         "One pixel off, ever smaller": Preset(
             Params(view="size", blur=0.0, losses=("bce", "dice", "jaccard", "bce_dice")),
-            "As the object shrinks BCE and the wrong pixels fall, Dice and Jaccard rise to 1. Below, train networks on it.",
+            "As the object shrinks BCE and wrong pixels fall, Dice and Jaccard rise to 1. Below, networks train on it.",
         ),
         "Squares below the line": Preset(
             Params(squared=True, losses=PAIR),
