@@ -124,6 +124,7 @@ function buildPaint(stage, panel) {
     return changed
   }
   const value = () => Number(brush.tool === "brush")
+  keepTouch(ground)
   ground.oncontextmenu = (event) => event.preventDefault()
   ground.onpointerdown = (event) => {
     event.preventDefault()
@@ -136,7 +137,8 @@ function buildPaint(stage, panel) {
     ground.onpointermove = (next) => {
       changed = paint(cellAt(next), put) || changed
     }
-    ground.onpointerup = ground.onpointercancel = () => {
+    ground.onpointerup = ground.onpointercancel = (last) => {
+      if (last.type === "pointerup") changed = paint(cellAt(last), put) || changed
       ground.onpointermove = hover
       ground.onpointerup = ground.onpointercancel = null
       brush.held = false

@@ -9,6 +9,8 @@ const make = (tag, attributes = {}) => {
   for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value)
   return node
 }
+// A finger that starts here must not scroll; browsers do not heed touch-action on shapes inside an SVG.
+const keepTouch = (node) => node.addEventListener("touchstart", (event) => event.preventDefault(), { passive: false })
 const clamp = (value, low, high) => Math.min(Math.max(value, low), high)
 
 function buildPanel() {
@@ -79,6 +81,7 @@ function buildBox(stage, panel) {
     document.dispatchEvent(new CustomEvent("cvviz-input", { detail: { field: panel.field, text, live } }))
   }
   const drag = (node, xs, ys) => {
+    keepTouch(node)
     node.onpointerdown = (event) => {
       event.preventDefault()
       group.focus({ preventScroll: true })
