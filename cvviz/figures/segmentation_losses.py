@@ -16,7 +16,7 @@ from cvviz.figures.theme import BLUE, GREEN, GREY, PURPLE, VERMILLION, colorize,
 from cvviz.ops.mask_shapes import Loops
 from cvviz.ops.segmentation_study import Descent, Judgement, Shrinking
 
-WIDEST, SMALL = 330, 200  # screen pixels of a mask: of two, and of many
+WIDEST, SMALL = 330, 171  # screen pixels of a mask: of two, and of many, two of which fit a phone
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,13 +150,16 @@ def sizes_figure(losses: Sequence[str], sizes: Shrinking) -> go.Figure:
     return unchecked_figure(traces, layout)
 
 
-def lessons_figure(losses: Sequence[str], judged: Sequence[Judgement]) -> go.Figure:
-    """What L trained networks are worth: Dice by the threshold, and how often what they say is so."""
-    both = list(zip(losses, judged, strict=True))
-    traces = [_line(name, item.dice.numpy(), item.thresholds.numpy()) for name, item in both]
-    for name, item in both:
-        trace = {**_line(name, item.was.numpy(), item.said.numpy()), "mode": "lines+markers", "showlegend": False}
-        traces.append({**trace, "xaxis": "x2", "yaxis": "y2"})
+def lessons_figure(losses: Sequence[str], courses: Sequence[Tensor], judged: Sequence[Judgement]) -> go.Figure:
+    """How L networks learn: Dice over the epochs, and below how often what they say in the end is so."""
+    rows = list(zip(losses, courses, judged, strict=True))
+    traces = [
+        _line(name, course.numpy(), torch.arange(1, len(course) + 1).numpy()) | {"mode": "lines+markers"}
+        for name, course, _ in rows
+    ]
+    for name, _, item in rows:
+        below = {"mode": "lines+markers", "showlegend": False, "xaxis": "x2", "yaxis": "y2"}
+        traces.append(_line(name, item.was.numpy(), item.said.numpy()) | below)
     even = {"color": GREY, "dash": "dash", "width": 1.5}
     traces.append(
         {"type": "scatter", "x": [0, 1], "y": [0, 1], "mode": "lines", "line": even, "name": "As said"}
@@ -165,9 +168,9 @@ def lessons_figure(losses: Sequence[str], judged: Sequence[Judgement]) -> go.Fig
     layout = {
         "height": 620,
         "margin": {"l": 60, "r": 16, "t": 56, "b": 48},
-        "xaxis": {"title": {"text": "Threshold"}, "range": [0, 1], "anchor": "y"},
-        "yaxis": {"title": {"text": "Mean Dice of test pictures"}, "range": [0, 1], "domain": [0.58, 1]},
-        "xaxis2": {"title": {"text": "Probability said"}, "range": [0, 1], "anchor": "y2"},
+        "xaxis": {"title": {"text": "Epoch"}, "rangemode": "tozero", "anchor": "y"},
+        "yaxis": {"title": {"text": "Dice at 0.5"}, "range": [-0.02, 1], "domain": [0.58, 1]},
+        "xaxis2": {"title": {"text": "Probability said at the end"}, "range": [0, 1], "anchor": "y2"},
         "yaxis2": {"title": {"text": "Share that is object"}, "range": [0, 1], "domain": [0, 0.42]},
     }
     return unchecked_figure(traces, layout)

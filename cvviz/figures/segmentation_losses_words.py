@@ -204,17 +204,17 @@ def size_table(losses: Sequence[str], sizes: Shrinking) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def lesson_table(losses: Sequence[str], judged: Sequence[Judgement]) -> pd.DataFrame:
+def lesson_table(losses: Sequence[str], courses: Sequence[Tensor], judged: Sequence[Judgement]) -> pd.DataFrame:
     """A row for each trained network."""
     best = [(float(item.dice.max()), float(item.thresholds[item.dice.argmax()])) for item in judged]
     return pd.DataFrame(
         {
             "Loss": [NAMES[name] for name in losses],
-            "Pixels right at 0.5": [f"{item.right:.2%}" for item in judged],
+            "Dice after 5 epochs": [told(float(course[4]), 2) if len(course) > 4 else "–" for course in courses],
+            "Now": [f"{float(course[-1]):.2f} after {len(course)}" for course in courses],
+            "Best threshold": [f"{dice:.2f} at {at:.2f}" for dice, at in best],
             "Object found at 0.5": [f"{item.found:.0%}" for item in judged],
-            "Dice at 0.5": [f"{float(item.dice[len(item.dice) // 2]):.2f}" for item in judged],
-            "Best Dice, threshold": [f"{dice:.2f} at {at:.2f}" for dice, at in best],
-            "Mean gap, said and so": [f"{item.gap:.2f}" for item in judged],
+            "Said and so differ by": [f"{item.gap:.2f}" for item in judged],
         }
     )
 

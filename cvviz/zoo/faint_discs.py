@@ -9,18 +9,26 @@ import torch
 from torch import Tensor, nn
 
 from cvviz.ops.mask_shapes import disc_mask
-from cvviz.ops.segmentation_losses import Loss, Options, segmentation_loss
-from cvviz.ops.segmentation_study import Judgement, judge_masks
+from cvviz.ops.segmentation_losses import Loss, Options, mask_counts, segmentation_loss
+from cvviz.ops.segmentation_study import Judgement, judge_masks, thresholded
 
 SIDE, RADII, CONTRAST = 32, (1.0, 3.0), 1.6  # px; px; of a disc in deviations of the noise
-SEEN, TEST, BATCH, EPOCHS, RATE, WIDTH = 192, 96, 16, 12, 0.02, 8
+SEEN, TEST, BATCH, EPOCHS, RATE, WIDTH = 192, 96, 16, 30, 0.02, 8
+JUDGED = 5  # epochs between judgements, which cost as much as half an epoch
 
 
 @dataclass(frozen=True, slots=True)
 class Lesson:
-    """A loss, and what a network that learned under it is worth on test pictures."""
+    """A loss, and what a network that learns under it is worth on test pictures.
+
+    Args:
+        loss: name.
+        course: (E,) mean Dice at 0.5 after each epoch so far.
+        judgement: after the last of them, or at most ``JUDGED`` epochs earlier.
+    """
 
     loss: Loss
+    course: Tensor
     judgement: Judgement
 
 
@@ -76,15 +84,20 @@ def train(
     done: list[Lesson] = []
     for index, loss in enumerate(losses):
         model, generator = network(seed), torch.Generator().manual_seed(seed)
-        optimizer = torch.optim.Adam(model.parameters(), lr=RATE)
-        for epoch in range(epochs):
+        optimizer, course = torch.optim.Adam(model.parameters(), lr=RATE), []
+        for epoch in range(1, epochs + 1):
             for batch in torch.randperm(SEEN, generator=generator).view(-1, BATCH):
                 optimizer.zero_grad()
                 p = model(seen[0][batch])[:, 0].sigmoid()
                 torch.autograd.backward(segmentation_loss(p, seen[1][batch], loss, options).mean())
                 optimizer.step()
-            share = (index + (epoch + 1) / epochs) / len(losses)
-            report(share, f"{loss.replace('_', ' ')}: epoch {epoch + 1} of {epochs}", tuple(done))
-        with torch.no_grad():
-            done.append(Lesson(loss, judge_masks(model(test[0])[:, 0].sigmoid(), test[1])))
+            with torch.no_grad():
+                p = model(test[0])[:, 0].sigmoid()
+            course.append(mask_counts(thresholded(p).float(), test[1]).dice.mean())
+            if epoch in (1, epochs) or epoch % JUDGED == 0:
+                judgement = judge_masks(p, test[1])
+            lesson = Lesson(loss, torch.stack(course), judgement)
+            words = f"{loss.replace('_', ' ')}, epoch {epoch} of {epochs}: Dice {float(course[-1]):.2f}"
+            report((index + epoch / epochs) / len(losses), words, (*done, lesson))
+        done.append(lesson)
     return tuple(done)

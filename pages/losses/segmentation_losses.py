@@ -60,13 +60,16 @@ def lessons(params: Params) -> None:
 def draw_lessons(done: tuple[Lesson, ...]) -> None:
     if not done:
         return
-    losses, judged = [item.loss for item in done], [item.judgement for item in done]
-    rows = lesson_table(losses, judged)
-    told = ", ".join(f"{name} {value}" for name, value in zip(rows["Loss"], rows["Dice at 0.5"], strict=True))
-    alt = f"Mean Dice by the threshold, and how often a pixel said to be object is one. Dice at 0.5: {told}."
-    ui.chart(lessons_figure(losses, judged), key="segmentation-losses/lessons", alt=alt)
+    losses, courses, judged = zip(*((item.loss, item.course, item.judgement) for item in done), strict=True)
+    rows = lesson_table(losses, courses, judged)
+    told = ", ".join(f"{name} {value}" for name, value in zip(rows["Loss"], rows["Now"], strict=True))
+    alt = f"Mean Dice at 0.5 over the epochs, and how often a pixel said to be object is one. Dice: {told} epochs."
+    ui.chart(lessons_figure(losses, courses, judged), key="segmentation-losses/lessons", alt=alt)
     st.table(rows.set_index("Loss"))
-    st.caption(f"Calling everything background gets {judged[0].blank:.2%} of the pixels right and a Dice of 0.")
+    st.caption(
+        f"Calling everything background gets {judged[0].blank:.2%} of the pixels right and a Dice of 0. “Said and so "
+        "differ”: the mean distance from the dashed line, over the pixels said to be object with at least 0.05."
+    )
 
 
 ui.explorer(CONCEPT, view)

@@ -69,35 +69,35 @@ class TestMasks:
 
 class TestFailuresShown:
     def test_perfect_at_a_half_and_bad_as_a_soft_number(self):
-        study = compute(preset("Right, and yet 0.74")).study
+        study = compute(preset("Right, yet 0.74")).study
         assert float(study.hard.dice) == 1
         assert float(study.values[1]) == pytest.approx(0.742, abs=5e-4)
 
     def test_all_background_is_99_percent_right(self):
-        study = compute(preset("99 % right, Dice 0")).study
+        study = compute(preset("99 % right")).study
         assert float(study.hard.accuracy) > 0.99
         assert float(study.hard.dice) == 0
 
     @pytest.mark.parametrize(("smoothing", "value"), [("none", math.nan), ("below", 1.0), ("both", 0.0)])
     def test_empty_and_empty(self, smoothing, value):
-        params = replace(preset("Nothing there, nothing found"), smoothing=smoothing, losses=("dice",))
+        params = replace(preset("Nothing found: 0/0"), smoothing=smoothing, losses=("dice",))
         result = compute(params)
         assert float(result.study.values) == pytest.approx(value, nan_ok=True)
         told = CONCEPT.describe(params, result), CONCEPT.formula(params, result), str(loss_table(result.study))
         assert all(("undefined" in words) == (smoothing == "none") for words in told[1:])
 
     def test_an_empty_target_moves_bce_alone(self):
-        result = compute(preset("An empty target teaches nothing"))
+        result = compute(preset("Empty target"))
         moved = dict(zip(result.study.losses, result.slopes.abs().amax((1, 2)).tolist(), strict=True))
         assert moved["dice"] == moved["jaccard"] == 0
         assert moved["bce"] > 0
 
     def test_a_sure_mistake_stays_under_dice(self):
-        course = compute(preset("A sure mistake stays")).course
+        course = compute(preset("The mistake stays")).course
         assert course.iou[-1].tolist() == pytest.approx([1, 0.517, 1], abs=0.01)
 
     def test_dice_is_first_from_a_faint_start(self):
-        course = compute(preset("From a faint start")).course
+        course = compute(preset("Faint start")).course
         first = [int((column >= 0.9).int().argmax()) for column in course.iou.T[:2]]
         assert first == [13, 4]
 
@@ -107,13 +107,13 @@ class TestFailuresShown:
         assert small[2] > small[0]
 
     def test_thin_objects_lose_more_by_one_pixel(self):
-        params = preset("Thin, and one pixel off")
+        params = preset("Thin, a pixel off")
         thin, thick = (float(compute(replace(params, target=name)).study.hard.dice) for name in ("vessels", "cell"))
         assert thin < 0.6
         assert thick == pytest.approx(0.90, abs=0.005)
 
     def test_squares(self):
-        params = preset("Squares below the line")
+        params = preset("Squares")
         pair = [float(compute(replace(params, squared=squared)).study.values[1]) for squared in (False, True)]
         assert pair == pytest.approx([0.42, 0.24], abs=0.005)
 
@@ -140,10 +140,11 @@ def test_figures_are_valid_and_tables_are_full():
     params = Params(view="descent", losses=EVERY)
     course = compute(params).course
     judged = [judge_masks(torch.rand(2, 8, 8), torch.eye(8).expand(2, 8, 8)) for _ in range(2)]
-    for figure in (course_figure(EVERY, course, 10), lessons_figure(("bce", "dice"), judged)):
+    courses = [torch.linspace(0, 0.6, 3), torch.linspace(0, 0.6, 7)]
+    for figure in (course_figure(EVERY, course, 10), lessons_figure(("bce", "dice"), courses, judged)):
         type(figure)(figure.to_dict())  # raises where plotly knows no such property or value
     assert len(course_table(EVERY, course, 10)) == 6
-    assert list(lesson_table(("bce", "dice"), judged)["Loss"]) == ["BCE", "Dice"]
+    assert list(lesson_table(("bce", "dice"), courses, judged)["Loss"]) == ["BCE", "Dice"]
     pushes = compute(replace(params, view="gradient"))
     assert len(push_table(pushes.study, pushes.slopes)) == 6
     assert list(count_table(pushes.study)["Count"])[:4] == ["TP", "FP", "FN", "TN"]

@@ -1,3 +1,4 @@
+import doctest
 import math
 
 import cv2
@@ -6,6 +7,7 @@ import pytest
 import torch
 from torchvision.transforms.functional import gaussian_blur
 
+import cvviz.ops.mask_shapes
 from cvviz.ops.mask_shapes import (
     blur_matrix,
     boundary_distance,
@@ -171,3 +173,7 @@ class TestSoftMask:
             soft_mask(blob().double(), blur_matrix(9, 0), 2, 0.1)
         with pytest.raises(ValueError, match=r"outside must lie in \[0, 1\], got -1"):
             soft_mask(blob().double(), blur_matrix(9, 0), 0.5, -1)
+
+
+def test_doctest():
+    assert doctest.testmod(cvviz.ops.mask_shapes).failed == 0

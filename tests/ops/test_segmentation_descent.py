@@ -1,6 +1,9 @@
+import doctest
+
 import pytest
 import torch
 
+import cvviz.ops.segmentation_descent
 from cvviz.ops.segmentation_descent import descend, logit_slopes
 from cvviz.ops.segmentation_losses import LOSSES, Options, segmentation_loss
 
@@ -117,3 +120,7 @@ class TestDescend:
         way = descend(0.3 * logits[0], target, [loss], rate=0.02, steps=30).sigmoid()
         values = segmentation_loss(way[:, 0], target.expand(31, 6, 6), loss)
         assert (values.diff() < 0).all()
+
+
+def test_doctest():
+    assert doctest.testmod(cvviz.ops.segmentation_descent).failed == 0

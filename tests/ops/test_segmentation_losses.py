@@ -1,3 +1,4 @@
+import doctest
 import math
 
 import numpy as np
@@ -6,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, jaccard_score, precision_score, recall_score
 
+import cvviz.ops.segmentation_losses
 from cvviz.ops.segmentation_losses import (
     LOSSES,
     Options,
@@ -213,3 +215,7 @@ def test_exceptions_of_single_losses():
         focal_tversky_loss(p, t, gamma=0)
     with pytest.raises(ValueError, match=r"loss must be one of bce, dice, .*got 'hinge'"):
         segmentation_loss(p, t, "hinge")
+
+
+def test_doctest():
+    assert doctest.testmod(cvviz.ops.segmentation_losses).failed == 0

@@ -1,3 +1,4 @@
+import doctest
 import math
 
 import pytest
@@ -5,6 +6,7 @@ import torch
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import f1_score
 
+import cvviz.ops.segmentation_study
 from cvviz.ops.segmentation_losses import LOSSES, Options, segmentation_loss
 from cvviz.ops.segmentation_study import judge_masks, shrinking_discs, study_mask, thresholded
 
@@ -106,3 +108,7 @@ class TestJudgement:
             judge_masks(p, t, bins=0)
         with pytest.raises(ValueError, match="must have the same shape"):
             judge_masks(p, t[:1])
+
+
+def test_doctest():
+    assert doctest.testmod(cvviz.ops.segmentation_study).failed == 0

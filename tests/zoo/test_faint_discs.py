@@ -35,12 +35,14 @@ def test_reports_and_stops():
     with pytest.raises(InterruptedError):
         train(("bce", "dice"), Options(), 0, report, epochs=2)
     assert [item[0] for item in told] == [0.25, 0.5, 0.75]
-    assert [item[2] for item in told] == [0, 0, 1]
+    assert [item[2] for item in told] == [1, 1, 2]
 
 
-@pytest.mark.parametrize("seed", [0, 3])
-def test_dice_finds_more_at_a_half_and_says_it_less_honestly(seed):
-    bce, dice = (item.judgement for item in train(("bce", "dice"), Options(), seed, lambda *_: None))
-    assert dice.dice[24] > bce.dice[24] + 0.2
-    assert bce.dice.max() > bce.dice[24] + 0.2, "most of it is the threshold"
-    assert dice.gap > bce.gap
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [0, 2])
+def test_dice_starts_at_once_and_bce_comes_as_far_and_is_honest(seed):
+    bce, dice = train(("bce", "dice"), Options(), seed, lambda *_: None)
+    assert bce.course[4] < 0.1
+    assert dice.course[4] > 0.4
+    assert float(bce.course[-1]) == pytest.approx(float(dice.course[-1]), abs=0.1)
+    assert dice.judgement.gap > 2 * bce.judgement.gap

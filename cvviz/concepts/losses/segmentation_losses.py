@@ -65,6 +65,8 @@ class Params:
     """Target, prediction, losses and their options."""
 
     view: Annotated[str, Choice("View", VIEWS)] = "masks"
+    step: Annotated[int, Slider("Step", 0, STEPS, 1, when=descends)] = 10
+    rate: Annotated[float, Slider("Learning rate per pixel", 0.1, 10.0, log=True, when=descends)] = 1.0
     target: Annotated[str, Choice("Target", TITLES, when=on_mask)] = "cell"
     painted: Annotated[bytes, Mask("Painted mask", help="Paint on the prediction, or shape it here.", when=on_mask)] = (
         b""
@@ -90,8 +92,6 @@ class Params:
     squared: Annotated[bool, Toggle("Dice: squares below the line", when=needs("dice", "bce_dice"))] = False
     smoothing: Annotated[str, Choice("Smoothing", SMOOTHINGS, when=smooths(*SMOOTHINGS))] = "both"
     smooth: Annotated[float, Slider("Smoothing s", 1e-6, 100.0, log=True, when=smooths("both", "below"))] = 1e-5
-    step: Annotated[int, Slider("Step", 0, STEPS, 1, when=descends)] = 10
-    rate: Annotated[float, Slider("Learning rate per pixel", 0.1, 10.0, log=True, when=descends)] = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,60 +330,56 @@ CONCEPT = Concept(
             Params(target="horse", source="target", grow=-1, losses=("dice", "jaccard", "tversky")),
             "All errors are misses, dear at β = 0.7: now Tversky stands above Dice. Grow the mask to see them cross.",
         ),
-        "Right, and yet 0.74": Preset(
+        "Right, yet 0.74": Preset(
             Params(target="galaxy", source="target", blur=0.0),
             "At 0.5 no pixel is wrong. But 1,014 pixels at p = 0.05 weigh 51, the galaxy 10: soft Dice drowns in them.",
             failure=True,
         ),
-        "99 % right, Dice 0": Preset(
+        "99 % right": Preset(
             Params(target="galaxy", radius=0.0, hard=True),
             "Nothing is found: 99.0 % of the pixels are right, as the galaxy has 10 of 1,024. Dice and Jaccard say 1.",
             failure=True,
         ),
-        "Thin, and one pixel off": Preset(
+        "Thin, a pixel off": Preset(
             Params(target="vessels", source="target", x=1),
             "One pixel aside costs these vessels nearly half of their Dice at 0.5; the cell, moved alike, keeps 0.90.",
             failure=True,
         ),
-        "Two coins missed": Preset(
+        "Coins missed": Preset(
             Params(target="coins", painted=Mask("Mask").decode(COINS)),
             "Painted by hand: two of four coins, Dice 0.66. Overlap counts pixels; what an object is it does not know.",
         ),
-        "Nothing there, nothing found": Preset(
+        "Nothing found: 0/0": Preset(
             Params(target="sky", radius=0.0, hard=True, smoothing="none"),
             "A perfect answer, and Dice is 0/0. Smooth above and below: 0, perfect. Below only: 1, as bad as can be.",
             failure=True,
         ),
-        "An empty target teaches nothing": Preset(
+        "Empty target": Preset(
             Params(view="gradient", target="sky", smoothing="none", losses=("bce", "dice", "jaccard", "bce_dice")),
-            "Without smoothing Dice stays at 1 however small p gets, so it pushes nowhere. BCE still clears the mask.",
+            "Dice is 1 however small p gets, so it pushes nowhere. Smooth it above and below, and drag s up from 10⁻⁵.",
             failure=True,
         ),
-        "Smoothing as a teacher": Preset(
-            Params(view="gradient", target="sky", smooth=10.0, losses=("bce", "dice", "jaccard", "bce_dice")),
-            "With s = 10 Dice does push an empty target's false alarms down; drag s to see how little 10⁻⁵ does.",
-        ),
-        "Surely wrong": Preset(
+        "Sure mistake": Preset(
             Params(view="gradient", x=-9, y=-9, inside=0.99, outside=0.01, blur=0.0),
             "BCE pulls hardest at what is most wrong. Dice's pull has a factor p(1 − p): sure mistakes hardly get any.",
             failure=True,
         ),
-        "A sure mistake stays": Preset(
+        "The mistake stays": Preset(
             Params(
                 view="descent", x=-9, y=-9, inside=0.99, outside=0.01, blur=0.0, losses=(*PAIR, "bce_dice"), step=30
             ),
             "After 60 steps Dice has found the cell and kept the mistake, at IoU 0.52. BCE, and their sum, clear it.",
             failure=True,
         ),
-        "From a faint start": Preset(
+        "Faint start": Preset(
             Params(view="descent", target="galaxy", radius=0.0, rate=0.3, step=5),
             "From p = 0.05 everywhere a small object comes out under Dice in 4 steps, under BCE in 13: play the steps.",
         ),
-        "One pixel off, ever smaller": Preset(
+        "Ever smaller": Preset(
             Params(view="size", blur=0.0, losses=("bce", "dice", "jaccard", "bce_dice")),
             "As the object shrinks BCE and wrong pixels fall, Dice and Jaccard rise to 1. Below, networks train on it.",
         ),
-        "Squares below the line": Preset(
+        "Squares": Preset(
             Params(squared=True, losses=PAIR),
             "V-Net's Dice: the background's 0.05 counts 0.0025, so 0.42 becomes 0.24. Masks of 0 and 1 see no change.",
         ),

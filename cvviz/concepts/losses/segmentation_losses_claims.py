@@ -63,21 +63,19 @@ def _dice() -> Evidence:
 
 
 def _accuracy() -> Evidence:
-    study = shown("99 % right, Dice 0").study
+    study = shown("99 % right").study
     right, dice = float(study.hard.accuracy), float(study.hard.dice)
     text = f"Nothing found of an object of 1 % of the pixels: {right:.2%} of the pixels right, Dice {dice:.2f}."
     return Evidence(right > 0.99 and dice == 0, text)
 
 
 def _imbalance() -> Evidence:
-    bce, dice = (item.judgement for item in lessons())
-    at_half = [float(item.dice[24]) for item in (bce, dice)]
-    best, where = float(bce.dice.max()), float(bce.thresholds[bce.dice.argmax()])
+    bce, dice = (item.course.tolist() for item in lessons())
     text = (
-        f"Networks trained on discs of 1.4 % of the pixels, mean Dice at a threshold of 0.5: {at_half[0]:.2f} under "
-        f"BCE, {at_half[1]:.2f} under Dice. But at {where:.2f} that of BCE has {best:.2f}."
+        f"Networks trained on discs of 1.4 % of the pixels, mean Dice on others at 0.5: after 5 epochs {bce[4]:.2f} "
+        f"under BCE and {dice[4]:.2f} under Dice, after {len(bce)} {bce[-1]:.2f} and {dice[-1]:.2f}."
     )
-    return Evidence(at_half[1] > at_half[0] + 0.2 and best > at_half[0] + 0.2, text)
+    return Evidence(bce[4] < 0.1 and dice[4] > 0.4 and abs(bce[-1] - dice[-1]) < 0.1, text)
 
 
 def _probabilities() -> Evidence:
@@ -146,7 +144,7 @@ def _smoothing() -> Evidence:
 
 
 def _sure() -> Evidence:
-    study = shown("Surely wrong").study
+    study = shown("Sure mistake").study
     wrong = [0.5, 0.1, 0.01, 0.001]
     logits = study.p.logit()
     rows: dict[str, list[float]] = {}
@@ -188,21 +186,21 @@ CLAIMS = (
         "true with conditions",
         "For masks, where it is 1 − F1. For probabilities there are two: sums or, in V-Net, squares below the line.",
         _dice,
-        "Squares below the line",
+        "Squares",
     ),
     Claim(
         "99 % of the pixels are right, so the segmentation is good.",
         "wrong",
         "With an object of 1 % an empty mask has that. Report Dice or IoU of the object.",
         _accuracy,
-        "99 % right, Dice 0",
+        "99 % right",
     ),
     Claim(
         "Dice loss solves class imbalance.",
         "true with conditions",
-        "At a threshold of 0.5 it does much; most of BCE's lack there is its threshold, not what it has learned.",
+        "It starts at once, where BCE first learns that all is background. With patience BCE comes as far here.",
         _imbalance,
-        "One pixel off, ever smaller",
+        "Ever smaller",
     ),
     Claim(
         "A network trained with Dice loss puts out probabilities.",
@@ -227,14 +225,14 @@ CLAIMS = (
         "misleading",
         "It forgives small objects and is the only teacher where the target is empty. Its size is counted in pixels.",
         _smoothing,
-        "Smoothing as a teacher",
+        "Empty target",
     ),
     Claim(
         "The more wrong a pixel is, the harder a loss pulls at it.",
         "misleading",
         "Under BCE. Under the overlap losses the sigmoid's p(1 − p) stays: a sure mistake gets next to nothing.",
         _sure,
-        "Surely wrong",
+        "Sure mistake",
     ),
     Claim(
         "Focal Tversky with γ = 4/3 turns training to the hard pictures.",
