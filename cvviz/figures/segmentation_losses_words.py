@@ -116,11 +116,11 @@ def slope_formula(study: MaskStudy) -> str:
         )
     whole = (squares if use.squared else all_p) + true + use.smooth_dr
     if {"dice", "bce_dice"} & set(study.losses) and whole > 0:
-        off = _power((2 * both + use.smooth_nr) / whole**2) + (r"\cdot 2p" if use.squared else "")
-        lines.append(
-            rf"-\frac{{\partial L_\text{{Dice}}}}{{\partial p}} &= {_power(2 / whole)} - {off}"
-            rf"\;\text{{ on the object}},\quad -{off}\;\text{{ off it}}"
-        )
+        share = (2 * both + use.smooth_nr) / whole**2
+        off = (_power(share) + (r"\cdot 2p" if use.squared else "")) if share else "0"
+        on = rf"{_power(2 / whole)} - {off} \;\text{{ on the object}},\quad " if true else ""
+        sign = "-" if share else ""
+        lines.append(rf"-\frac{{\partial L_\text{{Dice}}}}{{\partial p}} &= {on}{sign}{off}\;\text{{ off it}}")
     return _aligned(lines)
 
 
@@ -211,7 +211,7 @@ def lesson_table(losses: Sequence[str], courses: Sequence[Tensor], judged: Seque
         {
             "Loss": [NAMES[name] for name in losses],
             "Dice after 5 epochs": [told(float(course[4]), 2) if len(course) > 4 else "–" for course in courses],
-            "Now": [f"{float(course[-1]):.2f} after {len(course)}" for course in courses],
+            "Dice now": [f"{float(course[-1]):.2f}" for course in courses],
             "Best threshold": [f"{dice:.2f} at {at:.2f}" for dice, at in best],
             "Object found at 0.5": [f"{item.found:.0%}" for item in judged],
             "Said and so differ by": [f"{item.gap:.2f}" for item in judged],

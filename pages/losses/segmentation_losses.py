@@ -62,8 +62,8 @@ def draw_lessons(done: tuple[Lesson, ...]) -> None:
         return
     losses, courses, judged = zip(*((item.loss, item.course, item.judgement) for item in done), strict=True)
     rows = lesson_table(losses, courses, judged)
-    told = ", ".join(f"{name} {value}" for name, value in zip(rows["Loss"], rows["Now"], strict=True))
-    alt = f"Mean Dice at 0.5 over the epochs, and how often a pixel said to be object is one. Dice: {told} epochs."
+    told = ", ".join(f"{name} {value}" for name, value in zip(rows["Loss"], rows["Dice now"], strict=True))
+    alt = f"Mean Dice at 0.5 over the epochs, and how often a pixel said to be object is one. Dice now: {told}."
     ui.chart(lessons_figure(losses, courses, judged), key="segmentation-losses/lessons", alt=alt)
     st.table(rows.set_index("Loss"))
     st.caption(

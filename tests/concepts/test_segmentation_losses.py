@@ -92,6 +92,12 @@ class TestFailuresShown:
         assert moved["dice"] == moved["jaccard"] == 0
         assert moved["bce"] > 0
 
+    def test_a_push_of_nothing_is_written_as_0(self):
+        params = preset("Empty target")
+        told = CONCEPT.formula(params, compute(params))
+        assert r"&= 0\;\text{ off it}" in told
+        assert "on the object" not in told
+
     def test_a_sure_mistake_stays_under_dice(self):
         course = compute(preset("The mistake stays")).course
         assert course.iou[-1].tolist() == pytest.approx([1, 0.517, 1], abs=0.01)
