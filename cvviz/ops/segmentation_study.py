@@ -13,17 +13,17 @@ from cvviz.ops.mask_shapes import blur_matrix, disc_mask, soft_mask
 from cvviz.ops.segmentation_descent import descend, logit_slopes
 from cvviz.ops.segmentation_losses import Counts, Loss, Options, mask_counts, segmentation_loss
 
-THRESHOLD = 0.5
+THRESHOLD = 0.5 - 5e-7  # so that a 0.5 with rounding noise is 0.5
 
 
 def thresholded(p: Tensor) -> Tensor:
-    """Mask of probabilities at 0.5. They are rounded first, so that a 0.5 with rounding noise is 0.5.
+    """Mask of probabilities at 0.5.
 
     Example:
         >>> thresholded(torch.tensor([0.49, 0.5, 0.51]))
         tensor([False,  True,  True])
     """
-    return p.round(decimals=6) >= THRESHOLD
+    return p >= THRESHOLD
 
 
 @dataclass(frozen=True, slots=True)
