@@ -15,12 +15,14 @@ from cvviz.controls import (
     Ints,
     LayerStack,
     Many,
+    Mask,
     Matrix,
     Points,
     Seed,
     Slider,
     Toggle,
     layer_text,
+    picture,
     shorten,
 )
 from cvviz.data.images import sample, sample_names
@@ -40,6 +42,7 @@ CONTROLS = {
     "cell": Cell("Output pixel"),
     "matrix": Matrix("Kernel", {"Edge": ((-1.0, 1.0),), "Mean": ((0.5,), (0.5,))}, most=3),
     "points": Points("Points", x=(-5, 5), y=(0, 2), step=0.05, least=2, most=4),
+    "mask": Mask("Mask", width=6, height=5),
     "boxes": Boxes("Boxes", names=("Target", "Prediction"), width=100, height=80),
     "image": Image("Picture"),
 }
@@ -227,6 +230,41 @@ class TestPoints:
         assert self.control.decode("1.02,1;-0.01,0") == ((1.0, 1.0), (0.0, 0.0))
 
 
+class TestMask:
+    control = CONTROLS["mask"]
+
+    @settings(deadline=None)
+    @given(st.lists(st.integers(0, 1), min_size=30, max_size=30).map(bytes))
+    def test_round_trip(self, cells):
+        assert round_trip(self.control, cells) == cells
+
+    @settings(deadline=None)
+    @given(st.lists(st.tuples(st.integers(0, 1), st.integers(1, 120)), max_size=12))
+    def test_runs_longer_than_a_digit(self, runs):
+        cells = b"".join(bytes([cell]) * length for cell, length in runs)
+        control = Mask("Mask", width=len(cells), height=1)
+        assert round_trip(control, cells) == cells
+
+    def test_by_hand(self):
+        # 4 empty, 2 painted, 24 empty; then all painted, after 0 empty ones.
+        assert self.control.encode(bytes(4) + b"\1\1" + bytes(24)) == "42o"
+        assert self.control.encode(b"\1" * 30) == "0u"
+        assert Mask("Mask", width=10, height=8).encode(bytes(80)) == "zza"
+
+    def test_nothing_painted_is_no_text(self):
+        assert self.control.encode(b"") == ""
+        assert self.control.decode("") == b""
+
+    def test_plain_is_a_picture_of_letters(self):
+        assert self.control.plain(bytes(4) + b"\1\1" + bytes(24))[:2] == ["....##", "......"]
+        assert picture([1, 0, 0, 1], 2) == ["#.", ".#"]
+
+    @pytest.mark.parametrize("text", ["42p", "42", "42O", "z", "42o0z", "4 2 o", "-42o", "٤2o"])
+    def test_runs_that_do_not_fill_the_mask_are_refused(self, text):
+        with pytest.raises(ValueError, match="Mask takes the runs of 6 × 5 cells"):
+            self.control.decode(text)
+
+
 class TestBoxes:
     @settings(deadline=None)
     @given(st.tuples(boxes(), boxes()))
@@ -265,6 +303,7 @@ REFUSALS = [
     ("points", "1,1;2", "Points needs two numbers for each point, got “2”."),
     ("points", "1,1;9,1", "Points must lie within -5 ≤ x ≤ 5 and 0 ≤ y ≤ 2, got “9,1”."),
     ("points", "1,1;nan,1", "Points must lie within -5 ≤ x ≤ 5 and 0 ≤ y ≤ 2, got “nan,1”."),
+    ("mask", "44", "Mask takes the runs of 6 × 5 cells as digits and letters, got “44”."),
     ("cell", "3", "Output pixel takes row and column counted from 0, for example 3,4; got “3”."),
     ("cell", "-1,2", "Output pixel takes row and column counted from 0, for example 3,4; got “-1,2”."),
     ("float", "", "Focusing γ must be a number, got “”."),

@@ -51,6 +51,7 @@ function buildDot(stage, panel) {
   panel.editor.append(group)
   const dot = { group, body, letter, reach, at: null, held: false }
   const index = () => panel.dots.indexOf(dot)
+  keepTouch(reach)
   reach.onpointerdown = (event) => {
     event.preventDefault()
     group.focus({ preventScroll: true })

@@ -9,6 +9,8 @@ const make = (tag, attributes = {}) => {
   for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value)
   return node
 }
+// A finger that starts here must not scroll; browsers do not heed touch-action on shapes inside an SVG.
+const keepTouch = (node) => node.addEventListener("touchstart", (event) => event.preventDefault(), { passive: false })
 const clamp = (value, low, high) => Math.min(Math.max(value, low), high)
 
 function buildPanel() {
@@ -79,6 +81,7 @@ function buildBox(stage, panel) {
     document.dispatchEvent(new CustomEvent("cvviz-input", { detail: { field: panel.field, text, live } }))
   }
   const drag = (node, xs, ys) => {
+    keepTouch(node)
     node.onpointerdown = (event) => {
       event.preventDefault()
       group.focus({ preventScroll: true })
@@ -132,7 +135,7 @@ function show(stage, panel, data) {
   if (panel.markup !== data.overlay) panel.overlay.innerHTML = panel.markup = data.overlay
   if (panel.frame.clientWidth) panel.frame.style.setProperty("--u", data.width / panel.frame.clientWidth)
   panel.editor.classList.toggle("many", data.boxes.length > 3)
-  panel.editor.toggleAttribute("hidden", !data.boxes.length && !data.points)
+  panel.editor.toggleAttribute("hidden", !data.boxes.length && !data.points && !data.paint)
   while (panel.boxes.length > data.boxes.length) panel.boxes.pop().group.remove()
   while (panel.boxes.length < data.boxes.length) panel.boxes.push(buildBox(stage, panel))
   const busy = stage.busy || panel.boxes.some((box) => box.held)
@@ -146,6 +149,7 @@ function show(stage, panel, data) {
     place(box)
   })
   showPoints(stage, panel, data.points)
+  showPaint(stage, panel, data.paint)
 }
 
 export default function ({ data, parentElement }) {

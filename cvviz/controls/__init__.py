@@ -11,6 +11,7 @@ value that a concept's ``reference`` receives (``plain``).
 
 from cvviz.controls.base import Choice, Control, Many, Seed, Slider, Toggle, shorten
 from cvviz.controls.brought import OWN, File, Image
+from cvviz.controls.painted import Mask, picture
 from cvviz.controls.typed import XYXY, Boxes, Cell, Ints, LayerStack, Matrix, Points, Rows, layer_text
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "Ints",
     "LayerStack",
     "Many",
+    "Mask",
     "Matrix",
     "Points",
     "Rows",
@@ -32,5 +34,6 @@ __all__ = [
     "Slider",
     "Toggle",
     "layer_text",
+    "picture",
     "shorten",
 ]

@@ -129,6 +129,24 @@ class PointHandles:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PaintHandles:
+    """A mask over the whole picture that the user paints, erases and clears, by hand or with the keyboard.
+
+    Args:
+        field: name of the Mask field of Params that it edits.
+        text: the mask as it is now, as that control writes it.
+        columns, rows: its cells.
+        colors: of a cell freshly erased and of one freshly painted, until the picture has them.
+    """
+
+    field: str
+    text: str
+    columns: int
+    rows: int
+    colors: tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Scene:
     """A picture, shapes over it, and what it is called.
 
@@ -140,6 +158,7 @@ class Scene:
         exact: keep every pixel's colour and edges (PNG, no smoothing), for maps of cells; else JPEG.
         handles: boxes that can be edited, or None.
         points: points that can be edited, or None.
+        paint: a mask that can be painted, or None.
         max_width: widest that the picture may be shown, in screen pixels.
     """
 
@@ -150,6 +169,7 @@ class Scene:
     exact: bool = False
     handles: Handles | None = None
     points: PointHandles | None = None
+    paint: PaintHandles | None = None
     max_width: int = 720
 
     @property

@@ -18,6 +18,7 @@ from cvviz.controls import (
     Ints,
     LayerStack,
     Many,
+    Mask,
     Matrix,
     Points,
     Slider,
@@ -62,6 +63,8 @@ def draw(view: View, name: str, control: Control) -> None:
             _matrix(view, name, control, value, error)
         case LayerStack() | Ints() | Boxes() | Cell() | Points():
             _text(view, name, control, error)
+        case Mask():
+            _mask(view, name, control, value)
         case File():
             _file(view, name, control, value)
     if error:
@@ -139,6 +142,15 @@ def _text_key(view: View, widget: str, name: str, encode: Callable[[Any], str], 
             return False
 
     return view.widget(widget, encode(value), harmless=says_it)
+
+
+def _mask(view: View, name: str, control: Mask, value: bytes) -> None:
+    """What is painted lies on the stage; here it is given up."""
+    if control.help:
+        st.caption(control.help)
+    if value:
+        undo = partial(view.put, name, b"")
+        st.button("Discard what is painted", icon=":material/undo:", key=view.key(name), on_click=undo)
 
 
 def _matrix(view: View, name: str, control: Matrix, value: Any, error: str) -> None:

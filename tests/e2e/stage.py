@@ -118,3 +118,17 @@ def hold_and_sweep(page: Page, target: Locator, seconds: float) -> None:
         page.wait_for_timeout(16)
         step += 1
     page.mouse.move(max(center - reach, center + reach, key=lambda place: abs(place - start)), middle)
+
+
+def drag_by_finger(page: Page, places: list[tuple[float, float]]) -> None:
+    """Touch the first place, move through the others and let go. Raises AssertionError if the browser took the touch
+    for scrolling.
+    """
+    page.evaluate("window.lostTouch = 0; document.addEventListener('pointercancel', () => { window.lostTouch += 1 })")
+    client = page.context.new_cdp_session(page)
+    kinds = ["touchStart", *["touchMove"] * (len(places) - 1)]
+    for kind, (x, y) in zip(kinds, places, strict=True):
+        client.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": x, "y": y}]})
+        page.wait_for_timeout(100)
+    client.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    assert page.evaluate("window.lostTouch") == 0, "the browser scrolled instead"

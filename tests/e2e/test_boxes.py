@@ -6,7 +6,7 @@ from playwright.sync_api import expect
 from cvviz.catalogue import entries
 from cvviz.controls import Boxes
 from cvviz.params import controls_of
-from tests.e2e.stage import open_concept, signature, wait_for_change
+from tests.e2e.stage import drag_by_finger, open_concept, signature, wait_for_change
 
 
 def with_boxes():
@@ -71,3 +71,17 @@ class TestBoxes:
         page.wait_for_timeout(800)
         assert place(page)[:2] == [0, 0]
         expect(page.get_by_test_id("stAlert")).to_have_count(0)
+
+    def test_finger_moves(self, new_page, app, slug, field):
+        page = new_page(390, 844, has_touch=True, is_mobile=True)
+        open_concept(page, f"{app.url}/{slug}")
+        x, y, *size = place(page)
+        body = page.locator(".box .body").last
+        body.scroll_into_view_if_needed()
+        box = body.bounding_box()
+        left, top = box["x"] + box["width"] / 2, box["y"] + box["height"] * 0.6
+        drag_by_finger(page, [(left - 5 * step, top - 4 * step) for step in range(4)])
+        page.wait_for_function("name => location.search.includes(name)", arg=f"{field}=")
+        moved = place(page)
+        assert moved[0] < x or moved[1] < y
+        assert moved[2:] == size

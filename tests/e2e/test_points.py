@@ -5,7 +5,7 @@ import pytest
 from cvviz.catalogue import entries, entry
 from cvviz.controls import Points
 from cvviz.params import controls_of
-from tests.e2e.stage import open_concept, signature, wait_for_change
+from tests.e2e.stage import drag_by_finger, open_concept, signature, wait_for_change
 
 
 def with_points():
@@ -38,6 +38,19 @@ class TestPoints:
         wait_for_change(page, before)
         assert f"{field}=" not in page.url
         page.mouse.up()
+        page.wait_for_function("name => location.search.includes(name)", arg=f"{field}=")
+        moved = places(page)
+        assert moved[0] != first[0]
+        assert moved[1:] == first[1:]
+
+    def test_finger(self, new_page, app, slug, field, control):
+        page = new_page(390, 844, has_touch=True, is_mobile=True)
+        open_concept(page, f"{app.url}/{slug}")
+        first = places(page)
+        reach = page.locator(".dot .reach").first
+        reach.scroll_into_view_if_needed()
+        x, y = middle(reach)
+        drag_by_finger(page, [(x + 6 * step, y - 6 * step) for step in range(4)])
         page.wait_for_function("name => location.search.includes(name)", arg=f"{field}=")
         moved = places(page)
         assert moved[0] != first[0]

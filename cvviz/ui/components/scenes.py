@@ -1,4 +1,4 @@
-"""Pictures with shapes over them, boxes and points that are dragged, and windows that follow the pointer."""
+"""Pictures with shapes over them, boxes and points that are dragged, masks that are painted, windows that follow."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SCENES = st.components.v2.component(
     "cvviz_scenes",
     html='<div class="scenes"></div>',
     css=style("scenes"),
-    js="\n".join(map(script, ("points", "window", "scenes"))),
+    js="\n".join(map(script, ("points", "paint", "window", "scenes"))),
 )
 
 
@@ -55,4 +55,5 @@ def _panel(scene: Scene, alt: str) -> dict[str, Any]:
         "names": list(handles.names) if handles else [],
         "colors": list(handles.colors) if handles else [],
         "points": asdict(scene.points) if scene.points else None,
+        "paint": asdict(scene.paint) if scene.paint else None,
     }
