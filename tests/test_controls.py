@@ -11,6 +11,7 @@ from cvviz.controls import (
     Boxes,
     Cell,
     Choice,
+    Heights,
     Image,
     Ints,
     LayerStack,
@@ -42,6 +43,7 @@ CONTROLS = {
     "cell": Cell("Output pixel"),
     "matrix": Matrix("Kernel", {"Edge": ((-1.0, 1.0),), "Mean": ((0.5,), (0.5,))}, most=3),
     "points": Points("Points", x=(-5, 5), y=(0, 2), step=0.05, least=2, most=4),
+    "heights": Heights("Logits", 2, -8, 8),
     "mask": Mask("Mask", width=6, height=5),
     "boxes": Boxes("Boxes", names=("Target", "Prediction"), width=100, height=80),
     "image": Image("Picture"),
@@ -230,6 +232,19 @@ class TestPoints:
         assert self.control.decode("1.02,1;-0.01,0") == ((1.0, 1.0), (0.0, 0.0))
 
 
+class TestHeights:
+    control = CONTROLS["heights"]
+
+    @settings(deadline=None)
+    @given(st.tuples(st.integers(-80, 80), st.integers(-80, 80)))
+    def test_round_trip(self, tenths):
+        heights = tuple(round(0.1 * number, 9) for number in tenths)
+        assert round_trip(self.control, heights) == heights
+
+    def test_snaps_to_the_step_and_takes_commas_and_a_minus_sign(self):
+        assert self.control.decode("1.02, −0.01") == (1.0, 0.0)
+
+
 class TestMask:
     control = CONTROLS["mask"]
 
@@ -303,6 +318,10 @@ REFUSALS = [
     ("points", "1,1;2", "Points needs two numbers for each point, got “2”."),
     ("points", "1,1;9,1", "Points must lie within -5 ≤ x ≤ 5 and 0 ≤ y ≤ 2, got “9,1”."),
     ("points", "1,1;nan,1", "Points must lie within -5 ≤ x ≤ 5 and 0 ≤ y ≤ 2, got “nan,1”."),
+    ("heights", "1", "Logits takes 2 numbers parted by spaces, got 1."),
+    ("heights", "1 x", "Logits takes numbers such as -1 or 2.5, got “x”."),
+    ("heights", "1 9", "Logits must lie between -8 and 8, got 9."),
+    ("heights", "1 nan", "Logits must lie between -8 and 8, got nan."),
     ("mask", "44", "Mask takes the runs of 6 × 5 cells as digits and letters, got “44”."),
     ("cell", "3", "Output pixel takes row and column counted from 0, for example 3,4; got “3”."),
     ("cell", "-1,2", "Output pixel takes row and column counted from 0, for example 3,4; got “-1,2”."),
@@ -358,9 +377,8 @@ class TestRefusals:
     @EVERY
     @pytest.mark.parametrize("word", ["x" * 41, "9" * 41, "k" + "3" * 300, "1e" + "9" * 300], ids=lambda word: word[:3])
     def test_at_most_40_characters_of_the_users_words_are_quoted(self, control, word):
-        text = (
-            f"1,1,9,9;{word}" if isinstance(control, Boxes) else f"1,1;{word}" if isinstance(control, Points) else word
-        )
+        before = {Boxes: "1,1,9,9;", Points: "1,1;", Heights: "1 "}.get(type(control), "")
+        text = before + word
         with pytest.raises(ValueError, match=r"\.$") as refusal:
             control.decode(text)
         assert word[:39] + "…" in str(refusal.value)

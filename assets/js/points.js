@@ -20,7 +20,8 @@ function toData({ frame, x, y, step }, [px, py]) {
 
 function sayPoints(stage, panel, live) {
   stage.busy = true
-  const text = panel.dots.map(({ at }) => at.map(tidy).join(",")).join(";")
+  const { upright } = panel.points
+  const text = panel.dots.map(({ at }) => (upright ? tidy(at[1]) : at.map(tidy).join(","))).join(upright ? " " : ";")
   document.dispatchEvent(new CustomEvent("cvviz-input", { detail: { field: panel.points.field, text, live } }))
 }
 

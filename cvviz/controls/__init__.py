@@ -12,7 +12,7 @@ value that a concept's ``reference`` receives (``plain``).
 from cvviz.controls.base import Choice, Control, Many, Seed, Slider, Toggle, shorten
 from cvviz.controls.brought import OWN, File, Image
 from cvviz.controls.painted import Mask, picture
-from cvviz.controls.typed import XYXY, Boxes, Cell, Ints, LayerStack, Matrix, Points, Rows, layer_text
+from cvviz.controls.typed import XYXY, Boxes, Cell, Heights, Ints, LayerStack, Matrix, Points, Rows, layer_text
 
 __all__ = [
     "OWN",
@@ -22,6 +22,7 @@ __all__ = [
     "Choice",
     "Control",
     "File",
+    "Heights",
     "Image",
     "Ints",
     "LayerStack",

@@ -248,10 +248,7 @@ class Points(Control):
         if not (self.x[0] <= x <= self.x[1] and self.y[0] <= y <= self.y[1]):
             limits = f"{self.x[0]:g} ≤ x ≤ {self.x[1]:g} and {self.y[0]:g} ≤ y ≤ {self.y[1]:g}"
             raise ValueError(f"{self.label} must lie within {limits}, got “{shorten(text)}”.")
-        return self._snapped(x), self._snapped(y)
-
-    def _snapped(self, number: float) -> float:
-        return round(round(number / self.step) * self.step, 9) + 0.0
+        return snapped(x, self.step), snapped(y, self.step)
 
     def limits(self, default: Any) -> tuple[Any, ...]:
         corners = [(float(x), float(y)) for x in self.x for y in self.y]
@@ -260,6 +257,46 @@ class Points(Control):
 
     def plain(self, value: Any) -> Any:
         return [list(point) for point in value]
+
+
+@dataclass(frozen=True, slots=True)
+class Heights(Control):
+    """A fixed number of values, each moved up and down by hand in its own column. The value is a tuple of float."""
+
+    count: int = 3
+    low: float = 0
+    high: float = 10
+    step: float = 0.1
+
+    def encode(self, value: Any) -> str:
+        return " ".join(f"{number:.6g}" for number in value)
+
+    def decode(self, text: str) -> tuple[float, ...]:
+        words = text.replace("−", "-").replace(",", " ").split()
+        if len(words) != self.count:
+            raise ValueError(f"{self.label} takes {self.count} numbers parted by spaces, got {len(words)}.")
+        return tuple(map(self._height, words))
+
+    def _height(self, word: str) -> float:
+        try:
+            number = float(word)
+        except ValueError:
+            raise ValueError(f"{self.label} takes numbers such as -1 or 2.5, got “{shorten(word)}”.") from None
+        if not self.low <= number <= self.high:
+            raise ValueError(f"{self.label} must lie between {self.low:g} and {self.high:g}, got {shorten(word)}.")
+        return snapped(number, self.step)
+
+    def limits(self, default: Any) -> tuple[Any, ...]:
+        low, high = float(self.low), float(self.high)
+        return ((low,) * self.count, (high,) * self.count, (high, *[low] * (self.count - 1)))
+
+    def plain(self, value: Any) -> Any:
+        return list(value)
+
+
+def snapped(number: float, step: float) -> float:
+    """The multiple of ``step`` next to ``number``."""
+    return round(round(number / step) * step, 9) + 0.0
 
 
 def layer_text(layer: Layer) -> str:

@@ -11,17 +11,13 @@ from torch import Tensor
 from cvviz.figures.classification_losses import BINARY, LOOKS, tex
 from cvviz.figures.scene import Path, Scene, Shape, Text
 from cvviz.figures.sheet import Sheet
-from cvviz.figures.theme import BLUE, GREY, VERMILLION
+from cvviz.figures.theme import GREY
 
 NAMES = ("cat", "dog", "fox", "hen", "owl")
-SHEET = Sheet(x=(0, len(NAMES)), y=(-8, 8), x_title="", y_title="Logit", width=560, height=430, columns=True)
+SHEET = Sheet(x=(0, len(NAMES)), y=(-8, 8), x_title="", y_title="Logit", width=460, height=380, columns=True)
+INK = "currentColor"  # of the page's text; the palette's colours stand for losses here
 ARROW = 3.0  # logits of the axis per unit of push
 SIDE = 0.11  # between the arrows of two losses, in classes
-
-
-def at_heights(*heights: float) -> tuple[tuple[float, float], ...]:
-    """Logits as points of the sheet, a column each."""
-    return tuple((index + 0.5, height) for index, height in enumerate(heights))
 
 
 def logits_scene(
@@ -48,7 +44,7 @@ def logits_scene(
     shapes: list[Shape] = _legend(losses)
     for index, (name, logit, chance) in enumerate(zip(NAMES, logits.tolist(), probabilities.tolist(), strict=True)):
         x, ours = index + 0.5, index == truth
-        color = VERMILLION if ours else GREY
+        color = INK if ours else GREY
         shapes += SHEET.line([(x, 0), (x, logit)], color=color, width=5)
         at, bottom = SHEET.to(x, SHEET.y[0])
         shapes.append(Text(x=at, y=bottom + 12, text=f"{name} (true)" if ours else name, color=color, size=13))
@@ -56,18 +52,19 @@ def logits_scene(
         for row, loss in enumerate(losses):
             aside = x + 0.17 + SIDE * row
             push, look = float(pushes[row, index]), LOOKS[loss]
-            if abs(push) >= 0.005:  # a shorter one would be a head without an arrow
+            if abs(push) >= 0.005:
                 tip = f"{look.title} pushes {name} by {push:+.3f}"
                 ends_at = min(max(logit + ARROW * push, SHEET.y[0]), SHEET.y[1])
                 arrow = [SHEET.to(aside, logit), SHEET.to(aside, ends_at)]
-                shapes.append(Path(points=arrow, color=look.color, arrow=True, dash=look.dash != "solid", tip=tip))
+                head, dash = abs(push) >= 0.1, look.dash != "solid"  # a head alone would claim too much
+                shapes.append(Path(points=arrow, color=look.color, arrow=head, dash=dash, tip=tip))
             if ends is not None:
                 end = float(ends[row, index])
                 told = f"{look.title}: {name} ends at {end:.3g}"
                 bar = [(x - 0.3, end), (x - 0.06, end)]
                 shapes += SHEET.line(bar, color=look.color, width=3, dash=look.dash != "solid", tip=told)
-    places = at_heights(*logits.tolist())
-    colors = [VERMILLION if index == truth else BLUE for index in range(len(places))]
+    places = [(index + 0.5, logit) for index, logit in enumerate(logits.tolist())]
+    colors = [INK if index == truth else GREY for index in range(len(places))]
     handles = SHEET.handles(field, places, colors=colors, step=0.1, fixed=True, upright=True)
     steps = "" if ends is None else "; bars on the left: where the steps lead"
     return SHEET.scene(shapes, handles=handles, caption=f"Drag a logit. Arrows: pushes −∂L/∂z{steps}")
@@ -98,7 +95,7 @@ def logits_formula(
     """
     rival = int(chances[0].index_fill(0, torch.tensor(truth), -1.0).argmax())
     name, ours = NAMES[rival], NAMES[truth]
-    (p, rival_p), (_, rival_s) = ((row[truth].item(), row[rival].item()) for row in chances)
+    (p, rival_p), (s, rival_s) = ((row[truth].item(), row[rival].item()) for row in chances)
     heads = []
     if not BINARY.issuperset(losses):
         over = "" if temperature == 1 else rf" / {temperature:g}"
@@ -109,8 +106,8 @@ def logits_formula(
         )
     if "bce" in losses:
         heads.append(
-            rf"\frac{{\partial\,\text{{BCE}}}}{{\partial z_c}} = \sigma(z_c) - y_c: \quad \text{{{name}}}\; "
-            rf"{rival_s:.3f} - 0"
+            rf"\frac{{\partial\,\text{{BCE}}}}{{\partial z_c}} = \sigma(z_c) - y_c: \quad \text{{{ours}}}\; "
+            rf"{s:.3f} - 1 = {s - 1:.3f}, \quad \text{{{name}}}\; {rival_s:.3f} - 0 = {rival_s:.3f}"
         )
     sums = slopes.sum(dim=1).tolist()
     rows = [

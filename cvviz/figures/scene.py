@@ -105,7 +105,7 @@ class PointHandles:
     """Points that the user drags and moves with the keyboard, and adds and removes unless ``fixed``.
 
     Args:
-        field: name of the Points field of Params that they edit.
+        field: name of the Points field of Params that they edit; of the Heights field where they are ``upright``.
         points: (x, y) in units of the data.
         colors: one per point; further points take the last.
         labels: a letter or two on each point, or none at all.

@@ -61,7 +61,7 @@ class Sheet:
             shapes.append(Path(points=((left, y), (right, y)), color=GREY, width=0.5 if value else 1.2))
             shapes.append(Text(x=left - 16, y=y, text=number(value), color=GREY, size=11))
         shapes.append(Text(x=(left + right) / 2, y=bottom + 30, text=self.x_title, color=GREY, size=12))
-        shapes.append(Text(x=0, y=top - 8, text=self.y_title, color=GREY, size=12, centered=False))
+        shapes.append(Text(x=0, y=top - 2, text=self.y_title, color=GREY, size=12, centered=False))
         return shapes
 
     def line(

@@ -14,6 +14,7 @@ from cvviz.controls import (
     Choice,
     Control,
     File,
+    Heights,
     Image,
     Ints,
     LayerStack,
@@ -61,7 +62,7 @@ def draw(view: View, name: str, control: Control) -> None:
             _choice(view, name, control, value)
         case Matrix():
             _matrix(view, name, control, value, error)
-        case LayerStack() | Ints() | Boxes() | Cell() | Points():
+        case LayerStack() | Ints() | Boxes() | Cell() | Points() | Heights():
             _text(view, name, control, error)
         case Mask():
             _mask(view, name, control, value)

@@ -1,5 +1,7 @@
 """Points on a plot are dragged by the mouse and moved by the keyboard; double click and Delete add and remove."""
 
+import re
+
 import pytest
 
 from cvviz.catalogue import entries, entry
@@ -90,3 +92,34 @@ class TestPoints:
         page.keyboard.press("Delete")
         page.wait_for_timeout(800)
         assert len(places(page)) == count
+
+
+class TestHeights:
+    ADDRESS = "classification-losses?view=logits"
+
+    def test_drag_goes_up_and_down_alone(self, page, app):
+        open_concept(page, f"{app.url}/{self.ADDRESS}")
+        first, before = places(page), signature(page)
+        x, y = middle(page.locator(".dot .reach").first)
+        page.mouse.move(x, y)
+        page.mouse.down()
+        page.mouse.move(x + 40, y - 60, steps=5)
+        wait_for_change(page, before)
+        page.mouse.up()
+        page.wait_for_url(re.compile("logits=[0-9.]+(%20|\\+)2"))
+        moved = places(page)
+        assert moved[0][0] == first[0][0]
+        assert moved[0][1] < first[0][1]
+        assert moved[1:] == first[1:]
+
+    def test_keyboard(self, page, app):
+        open_concept(page, f"{app.url}/{self.ADDRESS}")
+        first = places(page)
+        page.locator(".dot").nth(1).focus()
+        page.keyboard.press("ArrowRight")
+        page.keyboard.press("Alt+ArrowDown")
+        page.wait_for_url(re.compile("logits="))
+        page.wait_for_timeout(500)
+        moved = places(page)
+        assert moved[1][0] == first[1][0]
+        assert moved[1][1] > first[1][1], "down is down"

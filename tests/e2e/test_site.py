@@ -121,6 +121,16 @@ class TestPresentMode:
         assert answer.get_attribute("open") is None
 
 
+def test_the_stage_stays_in_view_down_to_the_last_control(page, app):
+    open_concept(page, f"{app.url}/segmentation-losses")  # of all pages, the one with the most controls
+    controls, stage = page.locator(".st-key-controls"), page.locator(".st-key-stage")
+    assert controls.bounding_box()["height"] > 1200
+    page.get_by_role("button", name="Reset", exact=True).scroll_into_view_if_needed()
+    box = stage.bounding_box()
+    assert box["y"] >= 0
+    assert box["y"] + 0.8 * box["height"] <= 900
+
+
 @pytest.mark.parametrize("slug", ["", *SLUGS])
 class TestEveryPage:
     def test_fits_a_phone_with_the_stage_first(self, new_page, app, slug):

@@ -15,14 +15,13 @@ from torch import Tensor
 from torchvision.ops import sigmoid_focal_loss
 
 from cvviz.concept import Concept, Preset
-from cvviz.controls import Choice, Many, Points, Slider, Toggle
+from cvviz.controls import Choice, Heights, Many, Slider, Toggle
 from cvviz.figures.classification_losses import BINARY, LOOKS, Settings, axis_for, formula_text, loss_figure
-from cvviz.figures.logits import NAMES, at_heights, logits_formula, logits_scene, logits_sentence, logits_table
+from cvviz.figures.logits import NAMES, logits_formula, logits_scene, logits_sentence, logits_table
 from cvviz.figures.scene import Scene
 from cvviz.ops import losses as ops
 from cvviz.ops.loss_family import Sigmoid, Softmax, share_of_negatives, sigmoid_loss, softmax_loss
 
-XY = tuple[float, float]
 WIDEST = 24.0
 VIEWS = {"curves": "One logit", "logits": "All logits"}
 
@@ -71,9 +70,8 @@ class Params:
     log: Annotated[bool, Toggle("Logarithmic scale", when=one_logit)] = False
     truth: Annotated[str, Choice("True class", options=NAMES, when=all_logits)] = "cat"
     logits: Annotated[
-        tuple[XY, ...],
-        Points("Logits", (0, 5), (-8, 8), 0.1, 5, 5, help="Drag the dots up and down.", when=all_logits),
-    ] = at_heights(0.5, 2.0, 1.0, -1.0, -4.0)
+        tuple[float, ...], Heights("Logits", 5, -8, 8, help="Or drag the dots on the stage.", when=all_logits)
+    ] = (0.5, 2.0, 1.0, -1.0, -4.0)
     steps: Annotated[int, Slider("Steps of descent", 0, 50, 1, when=all_logits)] = 0
     rate: Annotated[float, Slider("Learning rate", 0.1, 10, log=True, when=all_logits)] = 1.0
     gamma: Annotated[float, Slider("Focusing γ", 0, 5, 0.1, when=shows("focal"))] = 2.0
@@ -149,7 +147,7 @@ def compute(params: Params) -> Result:
 
 def push_all(params: Params) -> Logits:
     """Losses and slopes at all the logits, and plain gradient descent on them."""
-    start, truth = torch.tensor([y for _, y in params.logits], dtype=torch.float64), NAMES.index(params.truth)
+    start, truth = torch.tensor(params.logits, dtype=torch.float64), NAMES.index(params.truth)
     ends = start.expand(len(params.losses), -1)
     values, slopes = values_and_slopes(params, ends, truth)
     push = slopes
@@ -207,7 +205,7 @@ def reference(
     losses: tuple[str, ...],
     z: float,
     truth: str,
-    logits: Sequence[Sequence[float]],
+    logits: Sequence[float],
     steps: int,
     rate: float,
     gamma: float,
@@ -232,7 +230,7 @@ def reference(
     index = torch.tensor([("cat", "dog", "fox", "hen", "owl").index(truth)])
     rows = []
     for name in losses:
-        x = torch.tensor([[number for _, number in logits]], dtype=torch.float64, requires_grad=True)
+        x = torch.tensor([logits], dtype=torch.float64, requires_grad=True)
         y = F.one_hot(index, x.shape[1]).double()
         optimizer = torch.optim.SGD([x], lr=rate)
         first = torch.empty(0)
@@ -362,20 +360,20 @@ PRESETS = {
         "Each wrong class is pushed down by its own probability, the true one up by their sum. Drag the dog.",
     ),
     "One rival": Preset(
-        Params(view="logits", losses=("ce", "bce"), logits=at_heights(1, 4, -3, -3, -3)),
+        Params(view="logits", losses=("ce", "bce"), logits=(1.0, 4.0, -3.0, -3.0, -3.0)),
         "Softmax spends its push on the rival alone; sigmoids push each class for itself, the rival hardest.",
     ),
     "All shifted": Preset(
-        Params(view="logits", losses=("ce", "bce"), logits=at_heights(6, 4, 4, 4, 4)),
+        Params(view="logits", losses=("ce", "bce"), logits=(6.0, 4.0, 4.0, 4.0, 4.0)),
         "Right by 2, all high: cross-entropy sees differences only, five sigmoids see four false alarms.",
         failure=True,
     ),
     "Where they come to rest": Preset(
-        Params(view="logits", losses=("ce", "smooth"), steps=50, rate=3.0, logits=at_heights(0, 0, 0, 0, 0)),
+        Params(view="logits", losses=("ce", "smooth"), steps=50, rate=3.0, logits=(0.0, 0.0, 0.0, 0.0, 0.0)),
         "Play the steps: smoothing stops at a gap of ln 46 = 3.83, cross-entropy never does.",
     ),
     "Easy for the focal loss": Preset(
-        Params(view="logits", losses=("bce", "focal"), logits=at_heights(2, -3, -3, 1, -3), steps=10),
+        Params(view="logits", losses=("bce", "focal"), logits=(2.0, -3.0, -3.0, 1.0, -3.0), steps=10),
         "The focal loss lets go of cat, dog, fox and owl, and spends itself on the one false alarm, the hen.",
     ),
     "Steps too long": Preset(
