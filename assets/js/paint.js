@@ -31,7 +31,7 @@ function writeRuns(cells) {
 }
 
 function sayPaint(stage, panel, live) {
-  stage.busy = true
+  stage.busy = panel.brush.ahead = true
   const detail = { field: panel.paint.field, text: writeRuns(panel.cells), live }
   document.dispatchEvent(new CustomEvent("cvviz-input", { detail }))
 }
@@ -103,7 +103,7 @@ function buildPaint(stage, panel) {
   const ground = make("rect", { class: "ground" })
   layer.append(...wet, cursor, ground)
   panel.editor.append(layer)
-  const brush = { tool: "brush", size: 3, at: [0, 0], held: false, nodes: { layer, wet, cursor, ground } }
+  const brush = { tool: "brush", size: 3, at: [0, 0], held: false, ahead: false, nodes: { layer, wet, cursor, ground } }
   panel.brush = brush
   const cellAt = (event) => {
     const box = panel.editor.getBoundingClientRect()
@@ -208,6 +208,14 @@ function buildTools(stage, panel) {
   mark()
 }
 
+// All that the hand has done has been answered: what the picture shows is right.
+function settlePaint(panel) {
+  if (!panel.brush || panel.brush.held) return
+  panel.brush.ahead = false
+  panel.cells = panel.dry.slice()
+  showWet(panel)
+}
+
 function showPaint(stage, panel, data) {
   panel.paint = data
   if (!data) {
@@ -220,7 +228,7 @@ function showPaint(stage, panel, data) {
   if (fresh) buildPaint(stage, panel)
   const { brush } = panel
   panel.dry = readRuns(data.text, data.columns * data.rows)
-  if (fresh || !(stage.busy || brush.held)) panel.cells = panel.dry.slice()
+  if (fresh || !(stage.busy && brush.ahead) && !brush.held) panel.cells = panel.dry.slice()
   if (fresh) brush.at = [data.columns >> 1, data.rows >> 1]
   brush.nodes.ground.setAttribute("width", panel.width)
   brush.nodes.ground.setAttribute("height", panel.height)

@@ -160,6 +160,7 @@ export default function ({ data, parentElement }) {
     // Until the last input has been answered, what the server says of the boxes is older than what the hand did.
     stage.onShown = ({ detail }) => {
       stage.busy = detail.busy
+      if (!stage.busy) stage.panels.forEach(settlePaint)
     }
     document.addEventListener("cvviz-shown", stage.onShown)
     stages.set(root, stage)

@@ -12,7 +12,7 @@ def view(params: Params, result: Result) -> None:
     if isinstance(result, Logits):
         rows = CONCEPT.table(params, result).set_index("Class")
         rows.loc["Sum"] = rows.sum().where(rows.columns.str.contains("Softmax|push"))
-        st.table(rows.map(lambda value: "" if value != value else f"{round(value, 3) + 0.0:.3f}"))
+        st.table(rows.map(lambda value: "" if value != value else f"{round(value, 3) + 0.0:.3f}".replace("-", "−")))
         st.caption("Pushes are −∂L/∂z. Those of a softmax sum to 0: what one logit gains the others lose.")
         return
     losses, slopes = result.example.tolist()

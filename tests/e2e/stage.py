@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from playwright.sync_api import Locator, Page
 
@@ -100,8 +101,11 @@ def is_slider(target: Locator) -> bool:
     return "range" in (target.get_attribute("class") or "")
 
 
-def hold_and_sweep(page: Page, target: Locator, seconds: float) -> None:
-    """Press on ``target``, move to and fro, and come to rest away from where it began; the button stays down."""
+def hold_and_sweep(page: Page, target: Locator, seconds: float, until: Callable[[], bool] = lambda: False) -> None:
+    """Press on ``target``, move to and fro, and come to rest away from where it began; the button stays down.
+
+    For at most ``seconds``, and no longer than ``until`` is true, which is looked at after every sweep.
+    """
     start, middle = grip(target)
     box = target.bounding_box()
     assert box
@@ -117,6 +121,8 @@ def hold_and_sweep(page: Page, target: Locator, seconds: float) -> None:
         page.mouse.move(center + reach * (phase if phase < 1 else 2 - phase), middle)
         page.wait_for_timeout(16)
         step += 1
+        if step % 60 == 0 and until():
+            break
     page.mouse.move(max(center - reach, center + reach, key=lambda place: abs(place - start)), middle)
 
 
