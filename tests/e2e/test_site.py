@@ -130,8 +130,9 @@ def test_the_stage_stays_in_view_down_to_the_last_control(page, app):
     page.mouse.move(box["x"] + box["width"] / 2, 600)
     page.mouse.wheel(0, 3000)
     page.wait_for_timeout(500)
-    page.get_by_test_id("stMain").evaluate("node => node.scrollBy(0, node.querySelector('h1').offsetHeight * 3)")
-    expect(last).to_be_in_viewport()
+    low = last.bounding_box()
+    page.get_by_test_id("stMain").evaluate("(node, by) => node.scrollBy(0, by)", low["y"] + low["height"] - 890)
+    expect(last).to_be_in_viewport(ratio=1)
     box = stage.bounding_box()
     assert box["y"] > 0
     assert box["y"] + box["height"] < 900
