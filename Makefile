@@ -10,7 +10,7 @@ run: .venv/app
 
 test: .venv/dev chromium lint types
 	$(BIN)/pytest -n 2 --dist worksteal -m "not browser"
-	$(BIN)/pytest -n 2 --dist worksteal -m browser
+	$(BIN)/pytest -n 3 --dist worksteal -m browser
 
 check: .venv/dev lint types
 	$(BIN)/pytest -n 2 --dist worksteal -m "not browser and not slow"
