@@ -25,11 +25,12 @@ def view(params: Params, result: Result) -> None:
     alt = f"Field, effective field and jump after each step; at the chosen one the field is {field.size:.6g} px."
     ui.chart(chart, key="receptive-field/growth", alt=alt)
     st.caption(
-        "The solid line climbs by (k_eff − 1) jumps a layer: a stride adds nothing itself, but each later layer adds "
-        "more. Dips are the shortcuts of residual blocks. Weights are equal, activations off, poolings averages; "
-        "nothing is clipped at the border."
+        r"The solid line climbs by $k_\text{eff} - 1$ jumps a layer: a stride adds nothing itself, but each later "
+        "layer adds more. Dips are the shortcuts of residual blocks. Weights are equal, activations off, poolings "
+        "averages; nothing is clipped at the border."
     )
-    st.dataframe(CONCEPT.table(params, result).drop(columns="Kind"), hide_index=True, height=320)
+    steps = CONCEPT.table(params, result).drop(columns="Kind")
+    st.dataframe(steps.style.format(str, na_rep="–"), hide_index=True, height=320)
 
 
 ui.explorer(CONCEPT, view)
