@@ -265,7 +265,7 @@ PRESETS = {
     ),
     "α = 20": Preset(
         Params(source="drawn", alpha=20.0, seed=1),
-        "Every λ is near one half: Mixup never shows a clean picture, and clean pictures are what comes at test time.",
+        "Nine λ in ten lie between 0.37 and 0.63: Mixup never shows a clean picture, and clean ones come at test time.",
     ),
 }
 
