@@ -30,7 +30,10 @@ def view(params: Params, result: Result) -> None:
         "averages; nothing is clipped at the border."
     )
     steps = CONCEPT.table(params, result).drop(columns="Kind")
-    st.dataframe(steps.style.format(str, na_rep="–"), hide_index=True, height=320)
+    gaps = ["k", "s", "p", "d", "95 % rows"]
+    steps[gaps] = steps[gaps].astype("string").fillna("–")
+    right = st.column_config.TextColumn(alignment="right")
+    st.dataframe(steps, hide_index=True, height=320, column_config=dict.fromkeys(gaps, right))
 
 
 ui.explorer(CONCEPT, view)

@@ -57,7 +57,7 @@ class Params:
     ] = (24, 57)
     image: Annotated[Picture, Image("Picture", when=lambda p: p.view != "stack")] = CAMERA
     rates: Annotated[
-        tuple[int, ...], Ints("Rates, input first", low=1, high=18, most=5, when=lambda p: p.view == "stack")
+        tuple[int, ...], Ints("Rates", help="Input first.", low=1, high=18, most=5, when=lambda p: p.view == "stack")
     ] = (1, 2, 5)
     k: Annotated[int, Slider("Kernel size k", 2, 5, 1, unit="px", when=lambda p: p.view == "stack")] = 3
 
