@@ -5,6 +5,7 @@ The one source of navigation, home, search, previous/next and tests. Importing i
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -121,9 +122,21 @@ def read(path: Path) -> Entry:
         related=tuple(meta["related"]),
         questions=tuple(Question(item["q"].strip(), item["a"].strip()) for item in meta["questions"]),
         references=tuple(Source(item["text"], item["url"]) for item in meta["references"]),
-        theory=post.content,
+        theory=with_display_math(post.content),
         path=meta.get("path"),
     )
+
+
+def with_display_math(text: str) -> str:
+    r"""Markdown whose formulas between ``$$`` at the ends of lines stand on lines of their own.
+
+    Elsewhere Markdown takes ``$$x$$`` for a formula in running text, and drops what follows an opening ``$$``.
+
+    Example:
+        >>> with_display_math("so:\n\n$$a = b$$")
+        'so:\n\n$$\na = b\n$$'
+    """
+    return re.sub(r"^\$\$(.+?)\$\$$", lambda found: f"$$\n{found[1].strip()}\n$$", text, flags=re.MULTILINE | re.DOTALL)
 
 
 def entry(slug: str) -> Entry:

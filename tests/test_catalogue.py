@@ -54,6 +54,12 @@ class TestRead:
         assert entry.references == (Source("Anybody, Anything, 2020", "https://example.org/"),)
         assert entry.theory == "## The idea\nγ, × and $x^2$."
 
+    @pytest.mark.parametrize("body", ["$$a\nb$$", "$$\na\nb$$", "$$a\nb\n$$", "$$\na\nb\n$$"])
+    def test_formulas_stand_on_lines_of_their_own(self, tmp_path, body):
+        # Anything after an opening $$ would be dropped, and a $$ after other words would not close.
+        entry = catalogue.read(write(tmp_path, "detection/box_overlap", body=f"With $x$:\n\n{body}\n\n$$c$$\n\nso.\n"))
+        assert entry.theory == "With $x$:\n\n$$\na\nb\n$$\n\n$$\nc\n$$\n\nso."
+
     def test_places_beside_the_words(self, tmp_path):
         entry = catalogue.read(write(tmp_path, "detection/box_overlap"))
         assert entry.module == "cvviz.concepts.detection.box_overlap"

@@ -124,7 +124,8 @@ function show(stage, panel, data) {
   panel.caption.textContent = data.caption
   panel.caption.hidden = !data.caption
   panel.figure.style.maxWidth = `${data.maxWidth}px`
-  panel.figure.style.flexBasis = `${Math.min(data.maxWidth, 240)}px`
+  // A little less than they would like, so that two small ones share the width of a phone.
+  panel.figure.style.flexBasis = `${Math.min(0.9 * data.maxWidth, 240)}px`
   panel.frame.style.aspectRatio = `${data.width} / ${data.height}`
   panel.img.alt = data.alt
   panel.img.classList.toggle("exact", data.exact)

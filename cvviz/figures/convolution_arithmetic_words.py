@@ -56,7 +56,7 @@ def matrix_formula(product: Product, inputs: int) -> str:
 
 def stack_formula(stack: StackSizes, layers: Sequence[Layer]) -> str:
     """Sizes there and back, remainders, and the sizes next to this one at which there are none."""
-    near = ", ".join(map(str, without_remainder(layers, stack.sizes[0]))) or r"\text{none up to 1024}"
+    near = r" \text{ and } ".join(map(str, without_remainder(layers, stack.sizes[0]))) or r"\text{none up to 1024}"
     return _aligned(
         [
             *_listed("down", stack.sizes, r" \to "),

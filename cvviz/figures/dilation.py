@@ -16,7 +16,7 @@ MOST_DIGITS = 36  # along one side of a map of numbers
 MOST_LINES = 240  # of a drawing of paths
 
 
-def taps_scene(pixels: Tensor, weights: Tensor, *, dilation: int, at: tuple[int, int], radius: int) -> Scene:
+def taps_scene(pixels: Tensor, weights: Tensor, *, dilation: int, at: tuple[int, int]) -> Scene:
     """Neighbourhood of a pixel with the taps of a dilated kernel on it.
 
     Args:
@@ -24,9 +24,12 @@ def taps_scene(pixels: Tensor, weights: Tensor, *, dilation: int, at: tuple[int,
         weights: (k, k) with odd k.
         dilation: distance between taps.
         at: (column, row) of the pixel under the kernel's centre.
-        radius: pixels shown on each side of it; those outside the picture are black, the zeros of the padding.
+
+    Returns:
+        A few pixels more than the taps span; those outside the picture are black, the zeros of the padding.
     """
     column, row = at
+    radius = max(dilation * (len(weights) // 2) + 3, 6)
     across = 2 * radius + 1
     window = F.pad(pixels, (radius, radius, radius, radius))[row : row + across, column : column + across]
     reach = dilation * (len(weights) // 2)
@@ -41,12 +44,12 @@ def taps_scene(pixels: Tensor, weights: Tensor, *, dilation: int, at: tuple[int,
         tip = f"weight {weight:g} × grey {value:.0f} = {weight * value:.0f}"
         shapes += [
             Box(xyxy=(left, top, left + 1, top + 1), color=color, width=1, fill=0.9, tip=tip),
-            Text(x=left + 0.5, y=top + 0.5, text=f"{weight:g}".replace("-", "−"), color="#fff", size=9),
+            Text(x=left + 0.5, y=top + 0.5, text=f"{weight:g}".replace("-", "−"), color=color, size=9, plate=True),
         ]
     if dilation > 2:
         start, end, y = low + 1.0, float(low + dilation), high - 0.5
         shapes.append(Path(points=((start, y), (end, y)), color=GREEN, arrow=True))
-        shapes.append(Text(x=(start + end) / 2, y=y - 1.6, text=f"gap {dilation - 1}", color=GREEN, plate=True))
+        shapes.append(Text(x=(start + end) / 2, y=high + 1.5, text=f"gap {dilation - 1}", color=GREEN, plate=True))
     caption = f"Taps at rate {dilation}: gaps of {dilation - 1} px"
     return Scene(pixels=grey_picture(window), shapes=shapes, caption=caption, exact=True, max_width=240)
 

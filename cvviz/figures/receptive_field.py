@@ -140,7 +140,7 @@ def picture_scene(
         heat: its gradient; None leaves the picture as it is.
         threshold: part of the peak that counts as seen.
         laid: from ``laid_over``.
-        caption: what the unit is; the size of its field follows.
+        caption: what the unit is.
     """
     scale = canvas.shape[-1] / frame.width
 
@@ -172,9 +172,7 @@ def picture_scene(
     ):
         x, y = ((at + frame.margin) * scale for at in (column, row))
         shapes.append(Dot(x=x, y=y, color=color, radius=radius, tip=told))
-    return Scene(
-        pixels=pixels, shapes=shapes, caption=f"{caption} sees {size}", exact=canvas.shape[-1] <= SHARP, max_width=SIDE
-    )
+    return Scene(pixels=pixels, shapes=shapes, caption=caption, exact=canvas.shape[-1] <= SHARP, max_width=SIDE)
 
 
 def gradient_scene(heat: Heat, threshold: float) -> Scene:
@@ -184,7 +182,7 @@ def gradient_scene(heat: Heat, threshold: float) -> Scene:
     x1, y1, x2, y2 = (at * scale for at in _corners(rows, columns))
     shapes = [Box(xyxy=(x1, y1, x2, y2), color=VERMILLION, dash=True, label=extent(rows, columns))]
     pixels = torch.where(heat.small >= threshold, heat.colors, torch.full_like(heat.colors, PALE))
-    words = f"Its gradient, log scale, pale below {threshold:.3g} of the peak: {rows[1] - rows[0]} rows left"
+    words = f"Log gradient, pale below {threshold:.3g} of its peak"
     return Scene(pixels=pixels, shapes=shapes, caption=words, exact=max(pixels.shape) <= SHARP, max_width=SIDE)
 
 
@@ -235,7 +233,7 @@ def step_name(node: Node) -> str:
 def recursion(nodes: Sequence[Node], fields: Sequence[Field], index: int) -> str:
     """How the field of a step follows from the one before, with its numbers, as Markdown. c is the centre of unit 0."""
     lines = _branches(nodes, fields, index) if nodes[index].layer is None else _window(nodes, fields, index)
-    return "$$\\begin{aligned}" + r" \\ ".join(lines) + "\\end{aligned}$$"
+    return "$$\n\\begin{aligned}\n" + " \\\\\n".join(lines) + "\n\\end{aligned}\n$$"
 
 
 def _window(nodes: Sequence[Node], fields: Sequence[Field], index: int) -> list[str]:
@@ -243,7 +241,8 @@ def _window(nodes: Sequence[Node], fields: Sequence[Field], index: int) -> list[
     before, layer = fields[node.sources[0]], node.layer
     if layer is None or len(after.spans) > 1:  # behind up-sampling only unit 0 can be told
         first, end = after.spans[0]
-        return [rf"r &= {end} - ({first}) = \mathbf{{{end - first}}} \quad \text{{(unit 0)}}", rf"j &= {after.jump}"]
+        sizes = r" \text{ or } ".join(map(str, sorted({high - low for low, high in after.spans})))
+        return [rf"r_0 &= {end} - ({first}) = \mathbf{{{end - first}}}", rf"r_i &= {sizes}", rf"j &= {after.jump}"]
     k, s, p, d, reach = layer.kernel_size, layer.stride, layer.padding, layer.dilation, layer.extent - 1
     size, jump = before.size, before.jump
     return [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -101,6 +101,30 @@ def circular_pool2d(
             row = binomial_filter(taps).to(maps.dtype)
             pooled = F.conv2d(_wrapped(dense, taps), torch.outer(row, row)[None, None], stride=stride)
     return pooled.reshape(*maps.shape[:-2], *pooled.shape[-2:])
+
+
+def pool_shifts(maps: Tensor, kind: Kind, *, stride: int = 2, **settings: Any) -> Tensor:
+    """``circular_pool2d`` of one map shifted by 0, 1, 2 ... px to the right, at the cost of the first ``stride``.
+
+    A shift by a whole stride moves the output along, exactly, since nothing has an edge.
+
+    Args:
+        maps: (D, C, H, W), floating point; ``maps[d]`` is ``maps[0].roll(d, -1)``.
+        kind, stride, settings: as ``circular_pool2d`` takes them.
+
+    Returns:
+        (D, C, H / stride, W / stride), or (D, C, 1, 1) for "global".
+
+    Raises:
+        TypeError, ValueError: as ``circular_pool2d`` does.
+
+    Example:
+        >>> line = torch.tensor([[[1.0, 5.0, 2.0, 0.0]]]).expand(1, 2, 4)
+        >>> pool_shifts(torch.stack([line.roll(shift, -1) for shift in range(3)]), "max").flatten(1).tolist()
+        [[5.0, 2.0], [1.0, 5.0], [2.0, 5.0]]
+    """
+    pooled = circular_pool2d(maps[:stride], kind, stride=stride, **settings)
+    return torch.stack([pooled[shift % stride].roll(shift // stride, -1) for shift in range(len(maps))])
 
 
 def _wrapped(maps: Tensor, window: int) -> Tensor:

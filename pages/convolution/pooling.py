@@ -70,7 +70,7 @@ def view_head(result: Heads) -> None:
         st.caption(
             f"What torch says when the head trained on flattened maps at 224 px gets an input of {result.px} px:"
         )
-        st.code(f"RuntimeError: {refusal}", language=None)
+        st.code(f"RuntimeError: {refusal}", language=None, wrap_lines=True)
 
 
 ui.explorer(CONCEPT, view)

@@ -25,11 +25,15 @@ def view(params: Params, result: Result) -> None:
     alt = f"Field, effective field and jump after each step; at the chosen one the field is {field.size:.6g} px."
     ui.chart(chart, key="receptive-field/growth", alt=alt)
     st.caption(
-        "The solid line climbs by (k_eff − 1) jumps a layer: a stride adds nothing itself, but each later layer adds "
-        "more. Dips are the shortcuts of residual blocks. Weights are equal, activations off, poolings averages; "
-        "nothing is clipped at the border."
+        r"The solid line climbs by $k_\text{eff} - 1$ jumps a layer: a stride adds nothing itself, but each later "
+        "layer adds more. Dips are the shortcuts of residual blocks. Weights are equal, activations off, poolings "
+        "averages; nothing is clipped at the border."
     )
-    st.dataframe(CONCEPT.table(params, result).drop(columns="Kind"), hide_index=True, height=320)
+    steps = CONCEPT.table(params, result).drop(columns="Kind")
+    gaps = ["k", "s", "p", "d", "95 % rows"]
+    steps[gaps] = steps[gaps].astype("string").fillna("–")
+    right = st.column_config.TextColumn(alignment="right")
+    st.dataframe(steps, hide_index=True, height=320, column_config=dict.fromkeys(gaps, right))
 
 
 ui.explorer(CONCEPT, view)

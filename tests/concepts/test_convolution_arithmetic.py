@@ -115,7 +115,7 @@ def test_numbers_in_the_looks():
     assert [CONCEPT.compute(replace(alexnet, n=n)).sizes[-1] for n in (224, 227)] == [5, 6]
     unet = result("U-Net at 100")
     assert (unet.sizes[4], unet.sizes[6], unet.back[4]) == (25, 12, 24)
-    assert "n &= 96, 112" in CONCEPT.formula(CONCEPT.presets["U-Net at 100"].params, unet)
+    assert "n &= 96 \\text{ and } 112" in CONCEPT.formula(CONCEPT.presets["U-Net at 100"].params, unet)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from scipy.ndimage import fourier_shift
 from scipy.signal import convolve2d
 
 import cvviz.ops.shift as module
-from cvviz.ops.shift import binomial_filter, circular_pool2d, fourier_shifts, shift_errors
+from cvviz.ops.shift import binomial_filter, circular_pool2d, fourier_shifts, pool_shifts, shift_errors
 
 KINDS = ("subsample", "max", "average", "lp", "blur", "global")
 
@@ -87,6 +87,26 @@ class TestCircularPool2d:
             circular_pool2d(torch.zeros(4, 4), "max")
         with pytest.raises(TypeError, match="maps must have a floating-point dtype"):
             circular_pool2d(torch.zeros(1, 4, 4, dtype=torch.int64), "max")
+
+
+class TestPoolShifts:
+    @pytest.mark.parametrize("kind", KINDS)
+    @pytest.mark.parametrize("stride", [1, 2, 3])
+    def test_equals_pooling_every_shift(self, kind, stride):
+        shifted = torch.stack([image(2, 6, 12).roll(shift, -1) for shift in range(9)])
+        options = {"kernel_size": 3, "stride": stride, "p": 3.0, "taps": 5}
+        torch.testing.assert_close(pool_shifts(shifted, kind, **options), circular_pool2d(shifted, kind, **options))
+
+    def test_fewer_shifts_than_a_stride(self):
+        shifted = torch.stack([image(1, 6, 12), image(1, 6, 12).roll(1, -1)])
+        pooled = pool_shifts(shifted, "max", stride=3)
+        torch.testing.assert_close(pooled, circular_pool2d(shifted, "max", stride=3))
+
+    def test_exceptions(self):
+        with pytest.raises(TypeError, match="maps must have a floating-point dtype"):
+            pool_shifts(torch.ones(3, 1, 4, 4, dtype=torch.int64), "max")
+        with pytest.raises(ValueError, match="sides divisible by 3"):
+            pool_shifts(torch.ones(3, 1, 4, 4), "max", stride=3)
 
 
 class TestFourierShifts:

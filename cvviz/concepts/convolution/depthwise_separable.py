@@ -169,8 +169,8 @@ def stage(params: Params, result: Result) -> tuple[Scene, Scene]:
     if params.kind == "separable":
         below = "factors; the ReLU keeps them apart" if params.rectify else "pattern × factor, both steps as one kernel"
         caption = f"Top: a pattern per input. Below: {below}"
-    elif not connected.all():
-        caption += "; grey: no kernel"
+    else:
+        caption += "; every pair has its own" if connected.all() else "; grey: no kernel"
     return (
         wiring_scene(result.layers, result.sizes, rectify=params.rectify),
         kernels_scene(
@@ -239,7 +239,7 @@ def measure(params: Params, progress: Callable[..., None]) -> Timings:
 PRESETS = {
     "Depthwise separable": Preset(
         Params(),
-        "Left, lines: one kernel per input, then all to all. Right: each column is one pattern, more or less of it. "
+        "Lines: one kernel per input, then all to all. Kernels: each column is one pattern, more or less of it. "
         "8.41 times fewer MACs than standard.",
     ),
     "Standard": Preset(

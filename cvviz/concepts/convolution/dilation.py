@@ -57,7 +57,7 @@ class Params:
     ] = (24, 57)
     image: Annotated[Picture, Image("Picture", when=lambda p: p.view != "stack")] = CAMERA
     rates: Annotated[
-        tuple[int, ...], Ints("Rates, input first", low=1, high=18, most=5, when=lambda p: p.view == "stack")
+        tuple[int, ...], Ints("Rates", help="Input first.", low=1, high=18, most=5, when=lambda p: p.view == "stack")
     ] = (1, 2, 5)
     k: Annotated[int, Slider("Kernel size k", 2, 5, 1, unit="px", when=lambda p: p.view == "stack")] = 3
 
@@ -171,7 +171,7 @@ def stage(params: Params, result: Result) -> tuple[Scene, Scene] | Window:
     return Window(
         sources=[padded_scene(result.pixels, padding=params.d)],
         targets=[response_scene(result.response, weights, dilation=params.d)],
-        beside=[taps_scene(result.pixels, weights, dilation=params.d, at=(column, row), radius=MOST_RATE + 3)],
+        beside=[taps_scene(result.pixels, weights, dilation=params.d, at=(column, row))],
         values=F.pad(result.pixels, (params.d,) * 4)[None],
         outputs=result.response[None],
         weights=weights[None, None],
@@ -217,11 +217,11 @@ def taps_formula(params: Params, result: Result) -> list[str]:
     d, (height, width), (column, row) = params.d, result.response.shape, place(params, result)
     size = effective_kernel_size(3, d)
     bare = rf"{max(width - 2 * d, 0)}\times {max(height - 2 * d, 0)}"
-    value = float(result.response[row, column])
+    value, gap = float(result.response[row, column]), d if d > 1 else ""
     return [
         rf"k_\text{{eff}} &= d\,(k-1)+1 = {d}\cdot 2+1 = {size};\quad 9 \text{{ of }} {size}^2 \text{{ pixels read}}",
         rf"p &= d\,(k-1)/2 = {d} \;\Rightarrow\; {width}\times {height};\quad p=0 \;\Rightarrow\; {bare}",
-        rf"y_{{{row},{column}}} &= \sum_{{i,j=-1}}^{{1}} w_{{i,j}}\;x_{{{row}+{d}i,\,{column}+{d}j}} = {value:.0f}",
+        rf"y_{{{row},{column}}} &= \sum_{{i,j=-1}}^{{1}} w_{{i,j}}\;x_{{{row}+{gap}i,\,{column}+{gap}j}} = {value:.0f}",
     ]
 
 

@@ -27,13 +27,17 @@ def stacks(expected: dict[str, tuple[int, int]]) -> Evidence:
 def _resolution() -> Evidence:
     picture, weights = torch.zeros(1, 1, 41, 41), torch.zeros(1, 1, 3, 3)
     found = [[F.conv2d(picture, weights, dilation=d, padding=p).shape[2] for p in (d, 0)] for d in range(1, 9)]
-    text = f"41 rows, rates 1 to 8, [padded by d, not padded]: {found}."
+    padded, bare = (", ".join(map(str, rows)) for rows in zip(*found, strict=True))
+    text = f"Rows of the output of 41 rows at rates 1 to 8: padded by d {padded}; not padded {bare}."
     return Evidence(found == [[41, 41 - 2 * d] for d in range(1, 9)], text)
 
 
 def _gaps() -> Evidence:
     steps = [footprint((d,), 3, 41).sum(dim=0).nonzero()[:, 0].diff().tolist() for d in (1, 2, 5)]
-    return Evidence(steps == [[1, 1], [2, 2], [5, 5]], f"Steps between the pixels read at rates 1, 2 and 5: {steps}.")
+    words = "; ".join(
+        f"rate {rate}: {' and '.join(map(str, pair))} px" for rate, pair in zip((1, 2, 5), steps, strict=True)
+    )
+    return Evidence(steps == [[1, 1], [2, 2], [5, 5]], f"Steps between the three pixels read, {words}.")
 
 
 def _centre() -> Evidence:

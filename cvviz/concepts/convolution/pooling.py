@@ -24,7 +24,7 @@ from cvviz.figures.pooling_head import Heads
 from cvviz.figures.pooling_shift import TITLES, Shifted
 from cvviz.ops.heads import body_costs
 from cvviz.ops.pooling import Kind, Pool, Windows, pool2d
-from cvviz.ops.shift import SETTINGS, circular_pool2d, fourier_shifts, shift_errors
+from cvviz.ops.shift import SETTINGS, circular_pool2d, fourier_shifts, pool_shifts, shift_errors
 from cvviz.ops.shift import Kind as Shiftable
 from cvviz.zoo.shifted_digits import train_all as train_all  # for the page
 
@@ -169,7 +169,7 @@ def pool_shifted(params: Params) -> Shifted:
 @per_picture
 def errors_of(picture: Picture, /, subject: str, kind: Shiftable, **settings: Any) -> Tensor:
     """(2, D) errors of a pooling at every shift, kept as long as the picture."""
-    image, pool = subject_of(picture, subject), partial(circular_pool2d, kind=kind, **settings)
+    image, pool = subject_of(picture, subject), partial(pool_shifts, kind=kind, **settings)
     return shift_errors(image[None], pool, [(0, shift) for shift in range(MOST_SHIFT + 1)], stride=settings["stride"])
 
 

@@ -32,8 +32,6 @@ SOURCES = {"hand": "Set by hand", "drawn": "Drawn as in training"}
 class Params:
     """What is mixed, by how much, and what a network would say to it."""
 
-    first: Annotated[Picture, Image("First picture")] = CAT
-    second: Annotated[Picture, Image("Second picture", main=False)] = FLOWER
     source: Annotated[str, Choice("λ and the patch", options=SOURCES)] = "hand"
     lam: Annotated[float, Slider("λ, share of the first", 0.0, 1.0, 0.01, when=lambda p: p.source == "hand")] = 0.5
     cx: Annotated[int, Slider("Patch centre, x", 0, 100, 1, unit="%", when=lambda p: p.source == "hand")] = 80
@@ -45,6 +43,8 @@ class Params:
     p: Annotated[
         float, Slider("Prediction for the first", 0.01, 0.99, 0.01, help="A probability; the second gets the rest.")
     ] = 0.7
+    first: Annotated[Picture, Image("First picture")] = CAT
+    second: Annotated[Picture, Image("Second picture", main=False)] = FLOWER
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,7 +265,7 @@ PRESETS = {
     ),
     "α = 20": Preset(
         Params(source="drawn", alpha=20.0, seed=1),
-        "Every λ is near one half: Mixup never shows a clean picture, and clean pictures are what comes at test time.",
+        "Nine λ in ten lie between 0.37 and 0.63: Mixup never shows a clean picture, and clean ones come at test time.",
     ),
 }
 
