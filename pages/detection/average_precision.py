@@ -16,8 +16,9 @@ def table(frame: pd.DataFrame) -> None:
 
 
 def metrics(numbers: dict[str, float]) -> None:
-    for column, (label, value) in zip(st.columns(len(numbers)), numbers.items(), strict=True):
-        column.metric(label, rows.number(value))
+    with st.container(horizontal=True):
+        for label, value in numbers.items():
+            st.metric(label, rows.number(value))
 
 
 def ranking(found: Study) -> None:

@@ -157,7 +157,7 @@ def formula(params: Params, result: Result) -> str:
         rf"N^* &= \frac{{C_1 - C_2(0)}}{{c}} = \frac{{{one:.4g} - {fixed:.4g}}}{{{each:.4g}}} ="
         rf" \mathbf{{{result.crossover:.0f}}}",
     )
-    return r"$$\begin{aligned}" + r"\\".join(lines) + r"\end{aligned}$$"
+    return "$$\n\\begin{aligned}\n" + " \\\\\n".join(lines) + "\n\\end{aligned}\n$$"
 
 
 def table(params: Params, result: Result) -> pd.DataFrame:
