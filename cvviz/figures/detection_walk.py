@@ -188,9 +188,9 @@ def formula_text(walk: Walk) -> str:
     at = precision[-1].item() if walk.step else float("nan")
     share = rf"\frac{{{hits}}}{{{hits} + {misses}}} = {at:.3f}" if hits + misses else r"\frac{0}{0}"
     lines = [
-        rf"\text{{precision}} &= \frac{{\mathrm{{TP}}}}{{\mathrm{{TP}} + \mathrm{{FP}}}} = {share}, \quad"
-        rf"\text{{recall}} = "
-        rf"\frac{{{hits}}}{{{walk.positives}}} = {hits / walk.positives:.3f}"
+        rf"\text{{precision}} &= \frac{{\mathrm{{TP}}}}{{\mathrm{{TP}} + \mathrm{{FP}}}} = {share}",
+        rf"\text{{recall}} &= \frac{{\mathrm{{TP}}}}{{\text{{objects}}}} = "
+        rf"\frac{{{hits}}}{{{walk.positives}}} = {hits / walk.positives:.3f}",
     ]
     whole = LEVELS.get(walk.method, walk.positives)
     terms = _terms(recall, precision, walk.method, whole)
