@@ -23,7 +23,9 @@ function buildPanel() {
   const panel = { figure, frame, overlay, editor, img: frame.querySelector("img"), caption: figure.firstChild, boxes: [] }
   panel.observer = new ResizeObserver(() => {
     const width = frame.clientWidth
-    if (width && panel.width) frame.style.setProperty("--u", panel.width / width)
+    if (!width || !panel.width) return
+    frame.style.setProperty("--u", panel.width / width)
+    placeTitles(panel)
   })
   panel.observer.observe(frame)
   return panel
@@ -40,11 +42,27 @@ function place(box) {
     box.corners[i].setAttribute("cy", box.at[y])
   })
   const where = [x1, y1, x2, y2].map((value) => Math.round(value)).join(", ")
-  box.title.setAttribute("x", x1)
-  box.title.setAttribute("y", y1)
-  box.title.classList.toggle("inside", y1 < 0.06 * box.panel.height)
-  box.title.textContent = box.name
   box.group.setAttribute("aria-label", `${box.name} at ${where}. Arrow keys move it, Shift with an arrow resizes it, Alt takes steps of 10.`)
+}
+
+// Over the upper left corner; where another name is there, over the right one, or below the box.
+function placeTitles(panel) {
+  const u = panel.width / (panel.frame.clientWidth || panel.width)
+  const taken = []
+  for (const { at, name, title } of panel.boxes) {
+    const wide = (7.5 * name.length + 5) * u
+    const [left, right] = [at.x1 + 10 * u, at.x2 - 10 * u - wide]
+    const over = at.y1 < 0.06 * panel.height ? at.y1 + 20 * u : at.y1 - 8 * u
+    const under = at.y2 + 20 * u > panel.height ? at.y2 - 10 * u : at.y2 + 20 * u
+    const free = ([x, y]) => x >= 0 && taken.every(([otherX, otherY, otherWide]) =>
+      Math.abs(y - otherY) >= 18 * u || x >= otherX + otherWide || otherX >= x + wide)
+    const places = [[left, over], [right, over], [left, under], [right, under]]
+    const [x, y] = places.find(free) ?? places[0]
+    taken.push([x, y, wide])
+    title.setAttribute("x", x)
+    title.setAttribute("y", y)
+    title.textContent = name
+  }
 }
 
 function move(panel, box, start, dx, dy, xs, ys) {
@@ -65,6 +83,7 @@ function move(panel, box, start, dx, dy, xs, ys) {
   }
   box.at = at
   place(box)
+  placeTitles(panel)
 }
 
 function buildBox(stage, panel) {
@@ -149,6 +168,7 @@ function show(stage, panel, data) {
     }
     place(box)
   })
+  placeTitles(panel)
   showPoints(stage, panel, data.points)
   showPaint(stage, panel, data.paint)
 }

@@ -74,7 +74,7 @@ def descent_scene(
         shapes.append(Dot(x=way[now][0], y=way[now][1], color=look.color, radius=5, tip=look.title))
     for place, look in zip(places, LOOKS.values(), strict=True):
         shapes.append(Box(xyxy=place, color=look.color, width=2.5, dash=look.broken, fill=0.05, tip=look.title))
-    shapes += _labels(places, size, [edge for box in handles.boxes for edge in (box[1], box[3])])
+    shapes += _labels(places, size, handles.boxes)
     return Scene(canvas=size, shapes=shapes, caption=caption, handles=handles, max_width=760)
 
 
@@ -85,8 +85,10 @@ def _way(points: list[tuple[float, float]], look: Look, width: float) -> Iterato
         yield Path(points=moved, color=look.color, width=width, dash=look.broken)
 
 
-def _labels(boxes: Sequence[XYXY], size: tuple[int, int], edges: Sequence[float]) -> Iterator[Shape]:
-    """The name of each loss under its box, off the other names and off the ``edges`` of what can be dragged."""
+def _labels(boxes: Sequence[XYXY], size: tuple[int, int], dragged: Sequence[XYXY]) -> Iterator[Shape]:
+    """The name of each loss under its box, off the other names and off edges and corners of what can be dragged."""
+    edges = [edge for box in dragged for edge in (box[1], box[3])]
+    corners = [(x, y) for box in dragged for x in (box[0], box[2]) for y in (box[1], box[3])]
     taken: list[tuple[float, float]] = []
     for index in sorted(range(len(boxes)), key=lambda row: boxes[row][3]):
         look = list(LOOKS.values())[index]
@@ -95,7 +97,10 @@ def _labels(boxes: Sequence[XYXY], size: tuple[int, int], edges: Sequence[float]
 
         def free(y: float, left: float = x) -> bool:
             names = (abs(y - other) >= LINE or abs(left - at) >= 80 for at, other in taken)
-            return all(names) and all(not -6 < y - edge < LINE + 2 for edge in edges)
+            grips = (
+                -18 < y - edge < 28 and -96 < left - corner < 16 for corner, edge in corners
+            )  # a finger's are large
+            return all(names) and not any(grips) and all(not -6 < y - edge < LINE + 2 for edge in edges)
 
         tries = [y for step in range(size[1]) for y in (low + step, low - step) if LINE <= y <= size[1] - 4]
         y = next(filter(free, tries), low)

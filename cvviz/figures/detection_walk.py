@@ -110,6 +110,7 @@ class Walk:
     def numbers(self) -> dict[str, float]:
         """Precision and recall at the step, AP as if the list ended there, and AP of the whole list."""
         at = [values[-1].item() if self.step and self.positives else float("nan") for values in self.cut]
+        at[1] = at[1] if any(self.counts()) else float("nan")  # all ignored so far: 0/0
         return {"Precision": at[1], "Recall": at[0], "AP so far": self.ap(step=self.step), "AP of the list": self.ap()}
 
     def name(self, rank: int) -> str:
@@ -187,9 +188,9 @@ def formula_text(walk: Walk) -> str:
     at = precision[-1].item() if walk.step else float("nan")
     share = rf"\frac{{{hits}}}{{{hits} + {misses}}} = {at:.3f}" if hits + misses else r"\frac{0}{0}"
     lines = [
-        rf"\text{{precision}} &= \frac{{\mathrm{{TP}}}}{{\mathrm{{TP}} + \mathrm{{FP}}}} = {share}, \quad"
-        rf"\text{{recall}} = "
-        rf"\frac{{{hits}}}{{{walk.positives}}} = {hits / walk.positives:.3f}"
+        rf"\text{{precision}} &= \frac{{\mathrm{{TP}}}}{{\mathrm{{TP}} + \mathrm{{FP}}}} = {share}",
+        rf"\text{{recall}} &= \frac{{\mathrm{{TP}}}}{{\text{{objects}}}} = "
+        rf"\frac{{{hits}}}{{{walk.positives}}} = {hits / walk.positives:.3f}",
     ]
     whole = LEVELS.get(walk.method, walk.positives)
     terms = _terms(recall, precision, walk.method, whole)
@@ -243,7 +244,8 @@ def shown_rows(walk: Walk) -> pd.DataFrame:
         seen = rank < walk.step
         row["Counts as"] = FATES[walk.outcomes[rank]] if seen else ""
         row["Because"] = walk.reason(rank) if seen else ""
-        row["Precision"] = number(precision[rank].item()) if seen else ""
+        counted = max(walk.outcomes[: rank + 1]) >= 0  # before that precision is 0/0
+        row["Precision"] = number(precision[rank].item() if counted else float("nan")) if seen else ""
         row["Recall"] = number(recall[rank].item()) if seen else ""
         row["AP so far"] = number(walk.ap(step=rank + 1)) if seen else ""
         rows.append(row)

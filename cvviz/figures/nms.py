@@ -184,7 +184,7 @@ def step_formula(view: Suppression, step: int, *, method: Method, iou: float, si
         name = f"{{{index + 1}}}"
         score = "" if method == "hard" else rf"s_{name} = {after},\quad "
         lines.append(rf"\mathrm{{IoU}}(M, b_{name}) &= {overlap:.3f}{sign} && {score}b_{name}{fate}")
-    return r"$$\begin{aligned}" + r"\\".join(lines) + r"\end{aligned}$$"
+    return "$$\n\\begin{aligned}\n" + " \\\\\n".join(lines) + "\n\\end{aligned}\n$$"
 
 
 def _new_score(before: float, overlap: float, method: Method, iou: float, sigma: float) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import plotly.graph_objects as go
 from torch import Tensor
 
-from cvviz.figures.scene import Scene, Shape, Text
+from cvviz.figures.scene import Path, Scene, Shape, Text
 from cvviz.figures.sheet import Sheet
 from cvviz.figures.theme import BLUE, GREEN, GREY, PURPLE, VERMILLION, unchecked_figure
 
@@ -18,21 +18,22 @@ SHEET = Sheet(x=(0, 10), y=(0, 10), x_title="x", y_title="y", width=520, height=
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """How a loss is called, drawn, and written in LaTeX."""
+    """How a loss is called, drawn, and written in LaTeX. Dash and width together tell it without its colour."""
 
     title: str
     color: str
     dash: str
+    width: float
     terms: str
 
 
 LOOKS = {
-    "mse": Look("MSE", VERMILLION, "solid", r"r^2"),
-    "mae": Look("MAE", BLUE, "solid", r"|r|"),
-    "smooth_l1": Look("Smooth L1", GREEN, "dash", r"r^2/2\beta \text{ or } |r| - \beta/2"),
-    "huber": Look("Huber", PURPLE, "solid", r"r^2/2 \text{ or } \delta(|r| - \delta/2)"),
-    "log_cosh": Look("Log-cosh", GREY, "dash", r"\ln\cosh r"),
-    "quantile": Look("Quantile", BLUE, "dash", r"\max(-\tau r,\,(1-\tau) r)"),
+    "mse": Look("MSE", VERMILLION, "solid", 2.5, r"r^2"),
+    "mae": Look("MAE", BLUE, "solid", 5, r"|r|"),
+    "smooth_l1": Look("Smooth L1", GREEN, "dash", 5, r"r^2/2\beta \text{ or } |r| - \beta/2"),
+    "huber": Look("Huber", PURPLE, "dash", 2.5, r"r^2/2 \text{ or } \delta(|r| - \delta/2)"),
+    "log_cosh": Look("Log-cosh", GREY, "dash", 1.5, r"\ln\cosh r"),
+    "quantile": Look("Quantile", BLUE, "solid", 1.5, r"\max(-\tau r,\,(1-\tau) r)"),
 }
 
 
@@ -60,7 +61,7 @@ def lines_scene(
         shapes += SHEET.line([(0, start[0]), (10, start[0] + 10 * start[1])], color=GREY, width=1, tip="Start")
     for name, (intercept, slope) in zip(losses, lines.tolist(), strict=True):
         look, ends = LOOKS[name], [(0, intercept), (10, intercept + 10 * slope)]
-        shapes += SHEET.line(ends, color=look.color, dash=look.dash != "solid", tip=look.title)
+        shapes += SHEET.line(ends, color=look.color, width=look.width, dash=look.dash != "solid", tip=look.title)
     shapes += _legend(losses)
     colors = [VERMILLION if index == outlier else GREY for index in range(len(points))]
     handles = SHEET.handles("points", points, colors=colors, step=0.1, fixed=False)
@@ -69,10 +70,13 @@ def lines_scene(
 
 def _legend(losses: Sequence[str]) -> list[Shape]:
     left, top, _, _ = SHEET.frame
-    return [
-        Text(x=left + 4, y=top + 20 + 17 * row, text=LOOKS[name].title, color=LOOKS[name].color, centered=False)
-        for row, name in enumerate(losses)
-    ]
+    shapes: list[Shape] = []
+    for row, look in enumerate(LOOKS[name] for name in losses):
+        y = top + 22 + 21 * row
+        line = ((left + 8, y - 9), (left + 38, y - 9))
+        shapes.append(Path(points=line, color=look.color, width=look.width, dash=look.dash != "solid"))
+        shapes.append(Text(x=left + 40, y=y, text=look.title, color=look.color, centered=False))
+    return shapes
 
 
 def curves_figure(
@@ -92,7 +96,7 @@ def curves_figure(
     for axis, rows in (("y", values), ("y2", slopes)):
         for name, row in zip(losses, rows.float().numpy(), strict=True):
             look = LOOKS[name]
-            line = {"color": look.color, "dash": look.dash, "width": 2.5}
+            line = {"color": look.color, "dash": look.dash, "width": look.width}
             traces.append(
                 {"type": "scatter", "x": x, "y": row, "yaxis": axis, "mode": "lines", "line": line, "name": look.title}
                 | {"showlegend": axis == "y", "legendgroup": name}

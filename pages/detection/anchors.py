@@ -8,7 +8,7 @@ from cvviz.figures.anchors import MOST_BOXES, Assignment, digit_rows, recall_fig
 
 
 def view(params: Params, result: Assignment) -> None:
-    st.table(tally(result))
+    st.table(tally(result).astype(str))
     st.caption(
         "Left. Green: digits. Blue: positive anchors, the thick one is encoded; purple, dashed: by best match alone; "
         f"the {MOST_BOXES} best are drawn. "
@@ -16,7 +16,7 @@ def view(params: Params, result: Assignment) -> None:
         "Right. Blue: positive points, larger where more central; purple: claimed by several digits. "
         "Red, dashed: a digit that nothing is to find."
     )
-    st.table(digit_rows(result).set_index("Digit"))
+    st.table(digit_rows(result).set_index("Digit").astype(str))
     groups = coverage(params)
     (title, share), *thirds = ((title, (best >= params.high).float().mean().item()) for title, best in groups.items())
     st.markdown("**What this set can cover**")

@@ -16,8 +16,9 @@ def table(frame: pd.DataFrame) -> None:
 
 
 def metrics(numbers: dict[str, float]) -> None:
-    for column, (label, value) in zip(st.columns(len(numbers)), numbers.items(), strict=True):
-        column.metric(label, rows.number(value))
+    row = st.container(horizontal=True)
+    for label, value in numbers.items():
+        row.metric(label, rows.number(value))
 
 
 def ranking(found: Study) -> None:
@@ -47,8 +48,7 @@ def confusions(found: Study) -> None:
 
 
 def own_files(params: ap.Params) -> None:
-    given = (params.truth, params.results)
-    if all(given):
+    if all(given := (params.truth, params.results)):
         ui.job("Evaluate all images", ap.evaluation(*given), report, key="average-precision/own", inputs=given)
         return
     st.caption("A pattern for your own files: the worked page in COCO's format.")

@@ -10,6 +10,7 @@ from cvviz.concepts.detection.detector_stages import (
     Params,
     Result,
     Timings,
+    digits,
     measure,
     measured_rows,
     published,
@@ -23,8 +24,8 @@ def view(params: Params, result: Result) -> None:
     one, two = result.totals.tolist()
     second = params.proposals * result.gmacs[1, 3].item()
     with st.container(horizontal=True):
-        st.metric("One stage", f"{one:.4g} GMAC")
-        st.metric("Two stages", f"{two:.4g} GMAC")
+        st.metric("One stage", f"{digits(one)} GMAC")
+        st.metric("Two stages", f"{digits(two)} GMAC")
         st.metric("Of it the second", f"{second / two:.1%}")
         st.metric("Equal at N", f"{result.crossover:,.0f}" if result.crossover >= 0 else "never")
     st.dataframe(stage_table(params, result), hide_index=True)

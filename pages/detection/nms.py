@@ -33,10 +33,11 @@ def view(params: Params, result: Result) -> None:
     if result.outcome:
         counts |= {"Objects found": len(result.outcome.found), "Missed": len(result.outcome.missed)}
         counts |= {"Extra boxes": len(result.outcome.extra)}
-    for column, (label, count) in zip(st.columns(len(counts)), counts.items(), strict=True):
-        column.metric(label, count)
+    with st.container(horizontal=True):
+        for label, count in counts.items():
+            st.metric(label, count)
     if result.done or step == 0:
-        title, rows = "left, best first", survivor_rows(boxes)
+        title, rows = "left at the end, best first", survivor_rows(boxes)
     else:
         verb = "suppresses" if params.method == "hard" else "lowers"
         title, rows = f"that step {step} {verb}, largest overlap first", lowered_rows(boxes, step)

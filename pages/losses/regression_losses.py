@@ -14,7 +14,7 @@ def view(params: Params, result: Result) -> None:
     if len(result.without):
         x, y = params.points[result.outlier]
         st.caption(f"The vermillion point ({x:g}, {y:g}) is farthest from the line of the absolute loss.")
-    st.table(rows.set_index("Loss").map("{:.3f}".format))
+    st.table(rows.set_index("Loss").map(lambda value: f"{value:.3f}".replace("-", "−")))
 
 
 ui.explorer(CONCEPT, view)

@@ -210,3 +210,10 @@ class TestExamplesSayWhatTheyShow:
         assert [crowd.name(rank) for rank, outcome in enumerate(crowd.outcomes) if outcome < 0] == ["F", "H"]
         large = walk(PRESETS["Only the large"].params)
         assert (large.positives, large.outcomes.count(-1), large.ap()) == (1, 8, 1)
+
+
+def test_precision_is_no_number_while_everything_is_ignored():
+    walk = compute(replace(PAGE, size="large", walk=1)).study.walk
+    assert walk.numbers()["Precision"] != walk.numbers()["Precision"], "A lies on a small object: 0/0"
+    rows = shown_rows(compute(replace(PAGE, size="large")).study.walk)
+    assert rows["Precision"].tolist()[:2] == ["–", "1.000"]

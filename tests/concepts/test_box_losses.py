@@ -9,8 +9,10 @@ from cvviz.concepts.losses.box_losses import (
     CONCEPT,
     STEPS,
     Params,
+    compute,
     ratio_pull,
     repeated,
+    stage,
     to_corners,
     to_space,
     unit_of,
@@ -213,3 +215,13 @@ def test_figures_are_valid():
         type(figure)(figure.to_dict())  # raises where plotly knows no such property or value
     assert len(race.data) == 3 * len(LOOKS) + 4  # curves, and a mark for each that arrives
     assert [float(trace.y[-1]) for trace in arrived.data] == pytest.approx([100, 27.8, 98.1, 90.5, 90.5], abs=0.1)
+
+
+def test_names_of_the_losses_keep_off_the_corners_that_are_dragged():
+    params = Params()
+    scene = stage(params, compute(params))
+    names = [shape for shape in scene.shapes if isinstance(shape, Text) and shape.text in TITLES]
+    assert len(names) == len(TITLES)
+    corners = [(x, y) for box in params.boxes for x in (box[0], box[2]) for y in (box[1], box[3])]
+    for name in names:
+        assert not any(name.x - 10 < x < name.x + 50 and name.y - 20 < y < name.y + 10 for x, y in corners), name

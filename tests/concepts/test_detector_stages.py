@@ -17,6 +17,7 @@ from cvviz.concepts.detection.detector_stages import (
     Params,
     compute,
     describe,
+    digits,
     measure,
     measured_rows,
     published,
@@ -155,3 +156,10 @@ class TestMeasure:
             measure(SMALL, lambda *given: None)
         assert ALONE.acquire(blocking=False)
         ALONE.release()
+
+
+def test_terms_of_a_sum_have_the_decimals_of_its_total():
+    assert [digits(value, 62.0) for value in (21.35, 4.158, 36.49)] == ["21.35", "4.16", "36.49"]
+    assert digits(62.0) == "62.00", "four digits, zeros as well"
+    assert digits(0.5832) == "0.5832"
+    assert digits(0.0) == digits(0.0, 5.0) == "0"

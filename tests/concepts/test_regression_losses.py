@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from cvviz.concepts.losses.regression_losses import CONCEPT, LINE, OUTLIER, TITLES, Params, compute
+from cvviz.figures.regression_losses import LOOKS
 
 EVERY = tuple(TITLES)
 
@@ -50,3 +51,7 @@ def test_failures_shown_are_failures():
     restless = replace(CONCEPT.presets["The absolute loss never rests"].params, losses=("mae",))
     moves = [compute(replace(restless, steps=steps)).lines for steps in (99, 100)]
     assert (moves[1] - moves[0]).abs().max() > 0.1
+
+
+def test_lines_are_told_apart_without_colour():
+    assert len({(look.dash, look.width) for look in LOOKS.values()}) == len(LOOKS)

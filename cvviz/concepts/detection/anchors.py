@@ -330,7 +330,7 @@ def _centered(box: Tensor) -> tuple[float, float, float, float]:
 
 
 def _aligned(rows: list[str]) -> str:
-    return r"$$\begin{aligned}" + r"\\[4pt]".join(rows) + r"\end{aligned}$$"
+    return "$$\n\\begin{aligned}\n" + "\\\\[4pt]\n".join(rows) + "\n\\end{aligned}\n$$"
 
 
 SCENE = Params(source="scene", seed=45)

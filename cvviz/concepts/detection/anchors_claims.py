@@ -118,7 +118,7 @@ def scale_free() -> Evidence:
     box, anchor = torch.tensor([[10.0, 12.0, 34.0, 60.0]]), torch.tensor([[8.0, 8.0, 40.0, 40.0]])
     small, large = encode_boxes(box, anchor)[0], encode_boxes(3 * box, 3 * anchor)[0]
     text = f"Code {', '.join(f'{value:.3f}' for value in small.tolist())}; three times as large, the same to 1e-6."
-    text += f" A side decodes to at most {math.exp(math.log(1000 / 16)):.1f} anchors."
+    text = text.replace(" -", " −") + f" A side decodes to at most {math.exp(math.log(1000 / 16)):.1f} anchors."
     return Evidence(bool((small - large).abs().max() < 1e-6), text)
 
 
@@ -126,7 +126,7 @@ CLAIMS = (
     Claim(
         "YOLO v3 to v5 have anchors, v8 has none.",
         "true with conditions",
-        "So do v2, v4 and v7, while v1, v6 and YOLOX have none. SSD calls them default boxes.",
+        "So do v2 and v7, while v1, v6 and YOLOX have none. SSD calls them default boxes.",
         versions,
     ),
     Claim(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -145,19 +146,25 @@ def meeting(result: Result) -> str:
     return f"They cost the same at {result.crossover:,.0f} proposals."
 
 
+def digits(value: float, whole: float | None = None) -> str:
+    """``value`` with as many decimals as give ``whole`` four digits, by default the value itself."""
+    return f"{value:.{min(max(3 - math.floor(math.log10(whole or value)), 0), 6)}f}" if value else "0"
+
+
 def formula(params: Params, result: Result) -> str:
     """Both costs and where they meet, with the numbers."""
-    (b1, n1, h1, _), (b2, n2, h2, each) = result.gmacs.tolist()
+    (*first, _), (*second, each) = result.gmacs.tolist()
     one, two = result.totals.tolist()
-    fixed = b2 + n2 + h2
+    fixed = sum(second)
+    gap = abs(one - fixed)  # near nothing where the costs are alike: then its terms need more decimals
+    sums = [" + ".join(digits(value, whole) for value in row) for row, whole in ((first, one), (second, two))]
     lines = (
-        rf"C_1 &= {b1:.4g} + {n1:.3g} + {h1:.3g} = \mathbf{{{one:.4g}}}\ \text{{GMAC}}",
-        rf"C_2(N) &= {b2:.4g} + {n2:.3g} + {h2:.3g} + {each:.4g}\,N = \mathbf{{{two:.4g}}}"
-        rf"\quad\text{{at }} N = {params.proposals}",
-        rf"N^* &= \frac{{C_1 - C_2(0)}}{{c}} = \frac{{{one:.4g} - {fixed:.4g}}}{{{each:.4g}}} ="
+        rf"C_1 &= {sums[0]} = \mathbf{{{digits(one)}}}\ \text{{GMAC}}",
+        rf"C_2(N) &= {sums[1]} + {each:.4g}\,N = \mathbf{{{digits(two)}}}\quad\text{{at }} N = {params.proposals}",
+        rf"N^* &= \frac{{C_1 - C_2(0)}}{{c}} = \frac{{{digits(one, gap)} - {digits(fixed, gap)}}}{{{each:.4g}}} ="
         rf" \mathbf{{{result.crossover:.0f}}}",
     )
-    return r"$$\begin{aligned}" + r"\\".join(lines) + r"\end{aligned}$$"
+    return "$$\n\\begin{aligned}\n" + " \\\\\n".join(lines) + "\n\\end{aligned}\n$$"
 
 
 def table(params: Params, result: Result) -> pd.DataFrame:
@@ -229,8 +236,8 @@ def stage_table(params: Params, result: Result) -> pd.DataFrame:
     columns: dict[str, list[str]] = {"Stage": [look.title for look in STAGE_LOOKS.values()]}
     rows = zip(("one", "two"), rows_of(params, result), result.parameters.tolist(), strict=True)
     for title, row, learned in rows:
-        columns[f"GMAC, {title}"] = [f"{gmacs:.4g}" if gmacs else "–" for gmacs in row.gmacs]
-        columns[f"Parameters, {title}"] = [f"{millions:.3g} M" if millions else "–" for millions in learned]
+        columns[f"GMAC, {title}"] = [digits(gmacs) if gmacs else "–" for gmacs in row.gmacs]
+        columns[f"Parameters, {title}"] = [f"{millions:#.3g} M" if millions else "–" for millions in learned]
     return pd.DataFrame(columns)
 
 

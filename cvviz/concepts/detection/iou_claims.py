@@ -70,7 +70,7 @@ def giou_of_nested() -> Evidence:
     return Evidence(
         max(same, varies["GIoU"]) < 1e-12 and varies["DIoU"] > 0.05,
         f"at {len(inner)} places of a box inside another, GIoU is {values['GIoU'].mean():.3f} and differs from IoU by "
-        f"{same:.0e}; DIoU ranges over {varies['DIoU']:.3f}.",
+        f"{same:.1g}; DIoU ranges over {varies['DIoU']:.3f}.",
     )
 
 
@@ -82,6 +82,7 @@ def far_edge() -> Evidence:
         for gap in (10, 100)
     }
     text = ", ".join(f"{title} {pushes[title, 10]:+.2f} and {pushes[title, 100]:+.2f}" for title in ("GIoU", "DIoU"))
+    text = text.replace("-", "−")
     return Evidence(
         max(pushes["GIoU", 10], pushes["GIoU", 100], pushes["DIoU", 100]) < 0 < pushes["DIoU", 10],
         f"push on the far edge towards the target, 10⁻³ per px, 100-px boxes with gaps of 10 and 100 px: {text}.",

@@ -268,8 +268,8 @@ def stage(params: Params, result: Result) -> tuple[Scene, Scene]:
         return left, survivors_scene(view, caption, missed=result.missed, extra=result.extra)
     if step == 0:
         return left, step_scene(view, 0, f"Before the first step: {boxes_of(competing)} in the race")
-    fate = "suppressed" if params.method == "hard" else "lowered"
-    caption = f"Step {step} of {count}: one kept (green), {len(view.trace.lowered(step - 1))} {fate} (dashed)"
+    fate = "out" if params.method == "hard" else "lowered"
+    caption = f"Step {step} of {count}: green kept, {len(view.trace.lowered(step - 1))} dashed {fate}"
     return left, step_scene(view, step, caption)
 
 

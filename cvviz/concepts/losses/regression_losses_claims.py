@@ -12,6 +12,7 @@ from torchvision.models.detection.roi_heads import fastrcnn_loss
 
 from cvviz.concept import Claim, Evidence
 from cvviz.concepts.losses.regression_losses import LINE, OUTLIER, descend
+from cvviz.figures.regression_losses import LOOKS
 from cvviz.ops.regression_losses import fit_line, regression_loss, regression_slope
 
 OPTIONS = {"beta": 1.0, "delta": 1.0, "tau": 0.5}
@@ -49,7 +50,9 @@ def _constants() -> Evidence:
     y = torch.cat([torch.zeros(99), torch.tensor([100.0])]).double()
     x = torch.zeros_like(y)
     best = {loss: float(fit_line(x, y, loss)[0]) for loss in ("mse", "mae", "smooth_l1")}
-    text = "99 zeros and one 100, best constant: " + ", ".join(f"{name} {value:.3f}" for name, value in best.items())
+    text = "99 zeros and one 100, best constant: " + ", ".join(
+        f"{LOOKS[name].title} {value:.3f}" for name, value in best.items()
+    )
     confirms = abs(best["mse"] - 1) < 1e-6 and best["mae"] == 0 and abs(best["smooth_l1"] - 1 / 99) < 1e-6
     return Evidence(confirms, text + ".")
 
@@ -90,7 +93,7 @@ def _rest() -> Evidence:
         first, second = (descend(x, y, loss, OPTIONS, steps, 0.1) for steps in (400, 401))
         moves[loss] = float((second - first).abs().max())
     text = (
-        f"Step 401 at a rate of 0.1 moves the line by {moves['mae']:.3f} (MAE), {moves['smooth_l1']:.0e} (Smooth L1)."
+        f"Step 401 at a rate of 0.1 moves the line by {moves['mae']:.3f} (MAE), {moves['smooth_l1']:.1g} (Smooth L1)."
     )
     return Evidence(moves["mae"] > 0.01 and moves["smooth_l1"] < 1e-6, text)
 
@@ -99,7 +102,7 @@ def _derivative() -> Evidence:
     zero = torch.zeros(1, requires_grad=True)
     (torchs,) = torch.autograd.grad(F.l1_loss(zero, torch.zeros(1)), zero)
     beside = [float(regression_slope(torch.tensor(r), "mae")) for r in (-1e-6, 1e-6)]
-    text = f"At 0 torch gives {float(torchs):g}; just beside it {beside[0]:g} and {beside[1]:g}."
+    text = f"At 0 torch gives {float(torchs):g}; just beside it −{-beside[0]:g} and {beside[1]:g}."
     return Evidence(float(torchs) == 0 and beside == [-1, 1], text)
 
 
@@ -135,7 +138,7 @@ CLAIMS = (
     Claim(
         "Smooth L1 is quadratic below 1 and linear above.",
         "true with conditions",
-        "Below β, which is 1 only by default; torchvision's detectors use 1/9.",
+        "Below β, which is 1 only by default; torchvision's Faster R-CNN uses 1/9, its SSD 1.",
         _beta,
         "Curves and slopes",
     ),
