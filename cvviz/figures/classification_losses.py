@@ -181,7 +181,12 @@ def formula_text(losses: Sequence[str], values: Tensor, logs: Tensor, settings: 
         terms = look.terms if settings.alpha != -1 else look.terms.replace(r"\alpha_t ", "")
         rows.append(rf"{look.symbol} &= {terms} = {filled} = \mathbf{{{tex(loss)}}}, \; L' = {tex(slope)}")
     head = r", \quad ".join(heads)
-    return f"$${head}$$\n\n" + r"$$\begin{aligned}" + r"\\".join(rows) + r"\end{aligned}$$"
+    return display(head) + "\n\n" + display(r"\begin{aligned}" + r"\\".join(rows) + r"\end{aligned}")
+
+
+def display(formula: str) -> str:
+    """A formula on lines of its own; on one line with its dollars, Streamlit would set it as cramped as in a text."""
+    return f"$$\n{formula}\n$$"
 
 
 def _filled(name: str, loss: float, logs: Tensor, settings: Settings) -> str:

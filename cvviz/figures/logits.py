@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from cvviz.figures.classification_losses import BINARY, LOOKS, tex
+from cvviz.figures.classification_losses import LOOKS, display, tex
 from cvviz.figures.scene import Path, Scene, Shape, Text
 from cvviz.figures.sheet import Sheet
 from cvviz.figures.theme import GREY
@@ -97,7 +97,7 @@ def logits_formula(
     name, ours = NAMES[rival], NAMES[truth]
     (p, rival_p), (s, rival_s) = ((row[truth].item(), row[rival].item()) for row in chances)
     heads = []
-    if not BINARY.issuperset(losses):
+    if "ce" in losses:
         over = "" if temperature == 1 else rf" / {temperature:g}"
         heads.append(
             rf"\frac{{\partial\,\text{{CE}}}}{{\partial z_c}} = \frac{{p_c - q_c}}{{T}}: \quad \text{{{ours}}}\;"
@@ -115,9 +115,8 @@ def logits_formula(
         rf"{tex(total if abs(total) > 1e-12 else 0.0)}"
         for loss, value, total in zip(losses, values.tolist(), sums, strict=True)
     ]
-    return "\n\n".join(
-        [f"$${head}$$" for head in heads] + [r"$$\begin{aligned}" + r"\\".join(rows) + r"\end{aligned}$$"]
-    )
+    rows_of_losses = r"\begin{aligned}" + r"\\".join(rows) + r"\end{aligned}"
+    return "\n\n".join(map(display, [*heads, rows_of_losses]))
 
 
 def logits_sentence(
