@@ -26,19 +26,19 @@ class Look:
 
 
 LOOKS = {
-    "sigmoid": Look("Sigmoid", VERMILLION, "solid", r"\sigma(x) = 1/(1+e^{-x})"),
+    "sigmoid": Look("Sigmoid", VERMILLION, "dash", r"\sigma(x) = 1/(1+e^{-x})"),
     "tanh": Look("Tanh", BLUE, "solid", r"\tanh x"),
     "hardtanh": Look("Hard tanh", BLUE, "dot", r"\min(\max(x,-1),1)"),
     "hardsigmoid": Look("Hard sigmoid", VERMILLION, "dot", r"\min(\max(x/6+1/2,0),1)"),
-    "relu": Look("ReLU", GREEN, "solid", r"\max(x,0)"),
+    "relu": Look("ReLU", GREEN, "longdash", r"\max(x,0)"),
     "leaky_relu": Look("Leaky ReLU", GREEN, "dash", r"\max(x,0)+s\min(x,0)"),
     "prelu": Look("PReLU", GREEN, "dot", r"\max(x,0)+w\min(x,0)"),
     "elu": Look("ELU", PURPLE, "dash", r"x \text{ or } \alpha(e^x-1)"),
-    "selu": Look("SELU", PURPLE, "dot", r"1.0507\,(x \text{ or } 1.6733\,(e^x-1))"),
-    "gelu": Look("GELU", PURPLE, "solid", r"x\,\Phi(x)"),
-    "gelu_tanh": Look("GELU, tanh", PURPLE, "dashdot", r"\tfrac{x}{2}(1+\tanh\sqrt{2/\pi}(x+0.0447x^3))"),
+    "selu": Look("SELU", PURPLE, "longdash", r"1.0507\,(x \text{ or } 1.6733\,(e^x-1))"),
+    "gelu": Look("GELU", PURPLE, "dashdot", r"x\,\Phi(x)"),
+    "gelu_tanh": Look("GELU, tanh", PURPLE, "dot", r"\tfrac{x}{2}(1+\tanh\sqrt{2/\pi}(x+0.0447x^3))"),
     "silu": Look("SiLU", BLUE, "dash", r"x\,\sigma(x)"),
-    "mish": Look("Mish", VERMILLION, "dash", r"x\tanh\ln(1+e^x)"),
+    "mish": Look("Mish", VERMILLION, "longdashdot", r"x\tanh\ln(1+e^x)"),
     "softplus": Look("Softplus", GREY, "solid", r"\ln(1+e^{\beta x})/\beta"),
 }
 
