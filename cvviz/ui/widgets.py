@@ -132,7 +132,7 @@ def _text(view: View, name: str, control: Control, error: str) -> None:
 
 def _text_key(view: View, widget: str, name: str, encode: Callable[[Any], str], error: str) -> str:
     """Session key of a text field. A refused text stays as it was typed; one that says the value is tidied in place."""
-    if error:
+    if error and view.key_now(widget) in st.session_state:
         return view.key_now(widget)
     value, control = getattr(view.params, name), controls_of(view.concept.params)[name]
 
