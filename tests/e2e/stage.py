@@ -51,6 +51,8 @@ def wait_for_stage(page: Page) -> None:
     """Return when the stage has been drawn and no longer changes."""
     page.wait_for_selector(".st-key-stage")
     page.wait_for_function(f"() => ({SIGNATURE})() !== ''", timeout=60_000)
+    # The script that sets formulas is fetched at the first one; until it is there, its place is held.
+    page.wait_for_function("() => !document.querySelector('.st-key-numbers [data-testid=stSkeleton]')", timeout=60_000)
     last, end = "", time.monotonic() + 20
     while time.monotonic() < end:
         now = signature(page)
