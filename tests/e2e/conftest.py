@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Error, Page, expect, sync_playwright
 
 from tests.e2e.chromium import MISSING, find
 from tests.e2e.server import ROOT, Server, serve
@@ -47,28 +47,52 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 NewPage = Callable[..., Page]
 
 
+@pytest.fixture(scope="session")
+def tabs(browser: Browser) -> Iterator[Callable[..., Page]]:
+    """One tab for each kind of screen. The tests take turns at it: what it has loaded and compiled stays, which is most
+    of the time that a page takes; a session of the app does not, since every address that is opened begins a new one.
+    """
+    open_tabs: dict[str, Page] = {}
+
+    def tab(**options: Any) -> Page:
+        kind = repr(sorted(options.items()))
+        if kind not in open_tabs:
+            open_tabs[kind] = browser.new_context(**options).new_page()
+            open_tabs[kind].set_default_timeout(30_000)
+        return open_tabs[kind]
+
+    yield tab
+    for page in open_tabs.values():
+        page.context.close()
+
+
 @pytest.fixture
-def new_page(browser: Browser) -> Iterator[NewPage]:
-    """Opens pages in contexts of their own; at the end, none of them may have logged an error."""
-    contexts, errors = [], []
+def new_page(tabs: Callable[..., Page]) -> Iterator[NewPage]:
+    """Gives the tab of a screen, empty; at the end, none of them may have logged an error."""
+    taken: list[Page] = []
+    errors: list[str] = []
 
     def note(message: ConsoleMessage) -> None:
         known = message.location.get("url", "").endswith(KNOWN) or message.text.startswith(LEGACY)
         if message.type == "error" and not known:
             errors.append(f"{message.text} ({message.location.get('url')})")
 
-    def make(width: int = 1440, height: int = 900, **options: Any) -> Page:
-        context = browser.new_context(viewport={"width": width, "height": height}, **options)
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(30_000)
+    def note_exception(problem: Error) -> None:
+        errors.append(str(problem))
+
+    def take(width: int = 1440, height: int = 900, **options: Any) -> Page:
+        page = tabs(viewport={"width": width, "height": height}, **options)
         page.on("console", note)
-        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("pageerror", note_exception)
+        taken.append(page)
         return page
 
-    yield make
-    for context in contexts:
-        context.close()
+    yield take
+    for page in taken:
+        page.mouse.up()
+        page.goto("about:blank")
+        page.remove_listener("console", note)
+        page.remove_listener("pageerror", note_exception)
     assert errors == []
 
 

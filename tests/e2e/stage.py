@@ -50,35 +50,46 @@ def signature(page: Page) -> str:
 def wait_for_stage(page: Page) -> None:
     """Return when the stage has been drawn and no longer changes."""
     page.wait_for_selector(".st-key-stage")
+    page.wait_for_selector(".st-key-controls")
     page.wait_for_function(f"() => ({SIGNATURE})() !== ''", timeout=60_000)
     # The script that sets formulas is fetched at the first one; until it is there, its place is held.
     page.wait_for_function("() => !document.querySelector('.st-key-numbers [data-testid=stSkeleton]')", timeout=60_000)
+    settled_signature(page)
+
+
+def settled_signature(page: Page) -> str:
+    """What the stage shows once nothing runs and it has stopped changing."""
     last, end = "", time.monotonic() + 20
     while time.monotonic() < end:
+        # A drag during the very first run is answered, but its release may not reach the address.
+        page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")
         now = signature(page)
         if now == last:
-            return
+            break
         last = now
         page.wait_for_timeout(250)
+    return last
 
 
 def open_concept(page: Page, address: str) -> None:
     """Go there and wait for the stage."""
     page.goto(address)
     wait_for_stage(page)
-    page.wait_for_selector(".st-key-controls")
-    # A drag during the very first run is answered, but its release may not reach the address.
-    page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")
 
 
-def wait_for_change(page: Page, before: str, seconds: float = 10) -> None:
+def wait_for_change(page: Page, before: str) -> None:
     """Return when the stage differs from ``before``."""
+    wait_until(page, lambda: signature(page) != before, "the stage did not change")
+
+
+def wait_until(page: Page, holds: Callable[[], bool], otherwise: str, seconds: float = 10) -> None:
+    """Return when ``holds`` is true. Raises AssertionError with the words of ``otherwise`` if that takes too long."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        if signature(page) != before:
+        if holds():
             return
         page.wait_for_timeout(30)
-    raise AssertionError("the stage did not change")
+    assert holds(), otherwise
 
 
 def movable(page: Page) -> Locator:
@@ -106,7 +117,7 @@ def is_slider(target: Locator) -> bool:
 def hold_and_sweep(page: Page, target: Locator, seconds: float, until: Callable[[], bool] = lambda: False) -> None:
     """Press on ``target``, move to and fro, and come to rest away from where it began; the button stays down.
 
-    For at most ``seconds``, and no longer than ``until`` is true, which is looked at after every sweep.
+    For at most ``seconds``, and no longer than until ``until`` is true, which is looked at every tenth step.
     """
     start, middle = grip(target)
     box = target.bounding_box()
@@ -123,7 +134,7 @@ def hold_and_sweep(page: Page, target: Locator, seconds: float, until: Callable[
         page.mouse.move(center + reach * (phase if phase < 1 else 2 - phase), middle)
         page.wait_for_timeout(16)
         step += 1
-        if step % 60 == 0 and until():
+        if step % 10 == 0 and until():
             break
     page.mouse.move(max(center - reach, center + reach, key=lambda place: abs(place - start)), middle)
 

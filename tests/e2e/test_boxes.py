@@ -6,7 +6,7 @@ from playwright.sync_api import expect
 from cvviz.catalogue import entries
 from cvviz.controls import Boxes
 from cvviz.params import controls_of
-from tests.e2e.stage import drag_by_finger, open_concept, signature, wait_for_change
+from tests.e2e.stage import drag_by_finger, open_concept, settled_signature, signature, wait_for_change, wait_until
 
 
 def with_boxes():
@@ -44,7 +44,7 @@ class TestBoxes:
         page.mouse.down()
         page.mouse.move(corner["x"] - 15, corner["y"] - 10, steps=5)
         page.mouse.up()
-        page.wait_for_timeout(800)
+        settled_signature(page)
         resized = place(page)
         assert resized[:2] == moved[:2], "the opposite corner stays"
         assert resized[2] < width
@@ -58,8 +58,7 @@ class TestBoxes:
         page.keyboard.press("Alt+ArrowUp")
         page.keyboard.press("Shift+ArrowLeft")
         page.wait_for_function("name => location.search.includes(name)", arg=f"{field}=")
-        page.wait_for_timeout(800)
-        assert place(page) == [x - 1, y - 10, width - 1, height]
+        wait_until(page, lambda: place(page) == [x - 1, y - 10, width - 1, height], "the box is not where it was sent")
 
     def test_boxes_cannot_leave_the_picture(self, page, app, slug, field):
         open_concept(page, f"{app.url}/{slug}")
@@ -68,8 +67,8 @@ class TestBoxes:
         page.mouse.down()
         page.mouse.move(5, 5, steps=8)
         page.mouse.up()
-        page.wait_for_timeout(800)
-        assert place(page)[:2] == [0, 0]
+        page.wait_for_function("name => location.search.includes(name)", arg=f"{field}=")
+        wait_until(page, lambda: place(page)[:2] == [0, 0], "the box is not in the corner")
         expect(page.get_by_test_id("stAlert")).to_have_count(0)
 
     def test_finger_moves(self, new_page, app, slug, field):

@@ -24,10 +24,9 @@ def test_deep_link_into_a_fresh_process(new_page, tmp_path, plain):
         if plain:
             # Streamlit's own discovery of pages/ answers the first visitor before the script has run; the page is
             # right behind the dialog, and nobody after that sees it.
-            page.close()
-            page = new_page()
+            page.goto("about:blank")
             page.goto(f"{server.url}/{ENTRY.slug}")
             wait_for_stage(page)
         expect(page.get_by_role("dialog")).to_have_count(0)
         page.wait_for_load_state("networkidle")
-        page.close()
+        page.goto("about:blank")  # before the server goes

@@ -8,7 +8,17 @@ from playwright.sync_api import expect
 from cvviz.catalogue import entries
 from cvviz.controls import Slider
 from cvviz.params import controls_of
-from tests.e2e.stage import COUNT_CHANGES, grip, hold_and_sweep, movable, open_concept, signature, wait_for_change
+from tests.e2e.stage import (
+    COUNT_CHANGES,
+    grip,
+    hold_and_sweep,
+    movable,
+    open_concept,
+    settled_signature,
+    signature,
+    wait_for_change,
+    wait_until,
+)
 
 SLUGS = [entry.slug for entry in entries()]
 
@@ -22,10 +32,9 @@ def test_drag_moves_the_stage_and_release_writes_the_address(page, app, slug):
     assert "?" not in page.url, "the address waits for the release"
     page.mouse.up()
     page.wait_for_url(re.compile(r"\?"))
-    page.wait_for_timeout(500)
-    shown = signature(page)
+    shown = settled_signature(page)
     open_concept(page, page.url)
-    assert signature(page) == shown, "the address restores the view"
+    wait_until(page, lambda: signature(page) == shown, "the address does not restore the view")
 
 
 def shows_a_slider(entry):
@@ -148,5 +157,4 @@ def test_reset_brings_the_defaults_back(slider_page):
     page.wait_for_url(re.compile(r"\?"))
     page.get_by_role("button", name="Reset", exact=True).click()
     page.wait_for_url(lambda url: "?" not in url)
-    page.wait_for_timeout(500)
-    assert signature(page) == before
+    wait_until(page, lambda: signature(page) == before, "the stage is not as it was")

@@ -5,7 +5,7 @@ import pytest
 from cvviz.catalogue import entries
 from cvviz.controls import Mask
 from cvviz.params import controls_of
-from tests.e2e.stage import drag_by_finger, open_concept
+from tests.e2e.stage import drag_by_finger, open_concept, settled_signature, wait_until
 
 
 def with_masks():
@@ -22,11 +22,8 @@ def numbers(page):
 
 def wait_for_numbers(page, changed):
     """The numbers, once ``changed`` holds of them."""
-    for _ in range(100):
-        if changed(now := numbers(page)):
-            return now
-        page.wait_for_timeout(50)
-    raise AssertionError("the numbers did not follow")
+    wait_until(page, lambda: changed(numbers(page)), "the numbers did not follow")
+    return numbers(page)
 
 
 def painted(page, field, control):
@@ -37,12 +34,8 @@ def painted(page, field, control):
 
 def wait_for_mask(page, field, control, before=None):
     """The mask in the address, once it is there and differs from ``before``."""
-    for _ in range(100):
-        mask = painted(page, field, control)
-        if mask is not None and mask != before:
-            return mask
-        page.wait_for_timeout(50)
-    raise AssertionError("no new mask in the address")
+    wait_until(page, lambda: painted(page, field, control) not in (None, before), "no new mask in the address")
+    return painted(page, field, control)
 
 
 def spot(page, control, column, row):
@@ -130,10 +123,12 @@ class TestPaint:
         before = numbers(page)
         page.mouse.click(*spot(page, control, 2, 2))
         mask = wait_for_mask(page, field, control)
-        shown = wait_for_numbers(page, lambda now: now != before)
+        wait_for_numbers(page, lambda now: now != before)
+        settled_signature(page)
+        shown = numbers(page)
         open_concept(page, page.url)
         assert painted(page, field, control) == mask
-        assert numbers(page) == shown
+        wait_for_numbers(page, lambda now: now == shown)
         page.get_by_role("button", name="Discard what is painted").click()
         page.wait_for_function("name => !location.search.includes(name)", arg=f"{field}=")
         wait_for_numbers(page, lambda now: now == before)

@@ -7,7 +7,7 @@ import pytest
 from cvviz.catalogue import entries, entry
 from cvviz.controls import Points
 from cvviz.params import controls_of
-from tests.e2e.stage import drag_by_finger, open_concept, signature, wait_for_change
+from tests.e2e.stage import drag_by_finger, open_concept, settled_signature, signature, wait_for_change, wait_until
 
 
 def with_points():
@@ -64,7 +64,7 @@ class TestPoints:
         page.locator(".dot").first.focus()
         page.keyboard.press("Alt+ArrowUp")
         page.wait_for_function("name => location.search.includes(name)", arg=f"{field}=")
-        page.wait_for_timeout(500)
+        settled_signature(page)
         moved = places(page)
         assert moved[0][0] == first[0][0]
         assert moved[0][1] < first[0][1], "up is up"
@@ -86,12 +86,11 @@ class TestPoints:
         box = page.locator(".editor.open").first.bounding_box()
         page.mouse.dblclick(box["x"] + box["width"] * 0.5, box["y"] + box["height"] * 0.12)
         page.wait_for_function("name => location.search.includes(name)", arg=f"{field}=")
-        page.wait_for_timeout(500)
-        assert len(places(page)) == count + 1
+        wait_until(page, lambda: len(places(page)) == count + 1, "no point was added")
+        settled_signature(page)
         page.locator(".dot").last.focus()
         page.keyboard.press("Delete")
-        page.wait_for_timeout(800)
-        assert len(places(page)) == count
+        wait_until(page, lambda: len(places(page)) == count, "the point was not removed")
 
 
 class TestHeights:
@@ -119,7 +118,7 @@ class TestHeights:
         page.keyboard.press("ArrowRight")
         page.keyboard.press("Alt+ArrowDown")
         page.wait_for_url(re.compile("logits="))
-        page.wait_for_timeout(500)
+        settled_signature(page)
         moved = places(page)
         assert moved[1][0] == first[1][0]
         assert moved[1][1] > first[1][1], "down is down"

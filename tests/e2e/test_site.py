@@ -166,6 +166,7 @@ class TestEveryPage:
         page.emulate_media(color_scheme="dark")
         expect(page.locator("h1")).not_to_have_css("color", ink)
         assert violations(page, runOnly=["color-contrast"]) == []  # nothing else depends on the scheme
+        page.emulate_media(color_scheme="light")
 
 
 def violations(page, **options):
