@@ -61,6 +61,9 @@ class View:
         A value that was changed by something else, say an example, comes with a new key. Until the browser has drawn
         it, it goes on sending the old one with whatever is done next; under the old key that would count as an input,
         and undo the change. ``harmless`` tells of what the widget shows now that this would not matter.
+
+        Give ``value`` to the widget as its default too: for a moment after the browser has made a widget it knows
+        nothing but the default, and sends that.
         """
         key = self.key_now(name)
         known = key in st.session_state  # not so on the first run, and after one that has left it out

@@ -52,6 +52,7 @@ def choose_picture(view: View, name: str, control: Image, value: Picture, *, err
     st.selectbox(
         control.label,
         options,
+        options.index(value.name),
         key=key,
         format_func=lambda name: f"Yours: {own.title}" if name == "mine" and own else sample(name).title,
         help=control.help or None,

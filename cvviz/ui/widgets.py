@@ -75,7 +75,7 @@ def draw(view: View, name: str, control: Control) -> None:
 def _toggle(view: View, name: str, control: Toggle, value: bool) -> None:
     key = view.widget(name, value)
     change = view.event(name, partial(view.put, name))
-    st.toggle(control.label, key=key, help=control.help or None, on_change=change)
+    st.toggle(control.label, value, key=key, help=control.help or None, on_change=change)
 
 
 def _choice(view: View, name: str, control: Choice, value: str) -> None:
@@ -87,6 +87,7 @@ def _choice(view: View, name: str, control: Choice, value: str) -> None:
         st.segmented_control(
             control.label,
             list(titles),
+            default=value,
             key=key,
             format_func=titles.__getitem__,
             help=control.help or None,
@@ -98,6 +99,7 @@ def _choice(view: View, name: str, control: Choice, value: str) -> None:
         st.selectbox(
             control.label,
             list(titles),
+            list(titles).index(value),
             key=key,
             format_func=titles.__getitem__,
             help=control.help or None,
@@ -117,6 +119,7 @@ def _many(view: View, name: str, control: Many, value: tuple[str, ...]) -> None:
         control.label,
         list(titles),
         selection_mode="multi",
+        default=value,
         key=key,
         format_func=titles.__getitem__,
         help=control.help or None,
@@ -127,7 +130,7 @@ def _many(view: View, name: str, control: Many, value: tuple[str, ...]) -> None:
 def _text(view: View, name: str, control: Control, error: str) -> None:
     key = _text_key(view, name, name, control.encode, error)
     change = view.event(name, partial(view.take, name))
-    st.text_input(control.label, key=key, help=control.help or None, on_change=change)
+    st.text_input(control.label, st.session_state[key], key=key, help=control.help or None, on_change=change)
 
 
 def _text_key(view: View, widget: str, name: str, encode: Callable[[Any], str], error: str) -> str:
@@ -165,10 +168,11 @@ def _matrix(view: View, name: str, control: Matrix, value: Any, error: str) -> N
         if chosen in control.named:
             view.put(name, control.named[chosen])
 
-    st.selectbox(control.label, names, key=key, help=control.help or None, on_change=view.event(name, choose))
+    st.selectbox(control.label, names, names.index(known or own), key=key, help=control.help or None, on_change=view.event(name, choose))
     rows = min(max(len(value), 3), control.most)
     change = view.event(_typed(name), partial(view.take, name))
-    st.text_area(f"{control.label}, row by row", key=typed, height=34 + 24 * rows, on_change=change)
+    text = st.session_state[typed]
+    st.text_area(f"{control.label}, row by row", text, key=typed, height=34 + 24 * rows, on_change=change)
 
 
 def _typed(name: str) -> str:

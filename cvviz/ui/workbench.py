@@ -132,6 +132,7 @@ def draw_presets(view: View) -> None:
     st.pills(
         "Examples",
         list(presets),
+        default=active,
         key=key,
         on_change=view.event("preset", chosen),
         format_func=lambda name: f":material/warning: {name}" if presets[name].failure else name,
