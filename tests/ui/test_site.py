@@ -86,6 +86,19 @@ def with_control(kind, **attributes):
                 break
 
 
+def assert_born_with_their_values(app):
+    """For a moment a browser reports a new widget's default: it must be what the widget shows."""
+    for widget in [*app.text_input, *app.text_area, *app.toggle]:
+        assert widget.proto.default == widget.value, widget.key
+    for widget in app.selectbox:
+        assert widget.proto.default == widget.index, widget.key
+    for widget in app.button_group:
+        values = widget.value if isinstance(widget.value, list) else [widget.value] if widget.value else []
+        defaults = [widget.proto.options[index].content for index in widget.proto.default]  # an icon stands apart
+        assert len(values) == len(defaults), widget.key
+        assert all(widget.format_func(value).endswith(text) for value, text in zip(values, defaults, strict=True))
+
+
 @pytest.fixture
 def alter():
     """Sets fields of a concept, which is frozen, for the length of a test."""
@@ -204,6 +217,7 @@ class TestEveryConcept:
         assert_sound(app)
         assert texts(app.warning) == []
         assert to_query(params_on(app, entry)) == app.query_params == query
+        assert_born_with_their_values(app)
         app.button(key=f"{entry.slug}/reset").click().run()
         assert_sound(app)
         assert params_on(app, entry) == concept.params()
