@@ -68,6 +68,8 @@ export default function ({ data, parentElement }) {
   showPlaying()
 
   const say = (live) => {
+    if (live) follow(root)
+    else unfollow()
     const detail = { field: data.field, text: ui.number.value, live }
     const heard = !document.dispatchEvent(new CustomEvent("cvviz-input", { detail, cancelable: true }))
     window.cvvizUnheard = heard ? null : detail // the wire, when it comes, asks for it

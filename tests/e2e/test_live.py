@@ -97,6 +97,29 @@ def test_arrow_keys_step_and_home_and_end_reach_the_limits(slider_page):
         expect(page.get_by_test_id("stAlert")).to_have_count(0)
 
 
+def test_on_a_phone_the_stage_comes_along_while_a_slider_below_it_moves(new_page, app):
+    page = new_page(390, 844, has_touch=True, is_mobile=True)
+    open_concept(page, f"{app.url}/anchors")
+    stage, control = page.locator(".st-key-stage"), page.locator(".live .range").last
+    control.evaluate("node => node.scrollIntoView({ block: 'end' })")
+    expect(stage).not_to_be_in_viewport()
+    before, (x, y) = signature(page), grip(control)
+    finger = page.context.new_cdp_session(page)
+
+    def touch(kind, *places):
+        points = [{"x": x, "y": y} for x in places]
+        finger.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    touch("touchStart", x)
+    for step in range(1, 8):
+        touch("touchMove", x - 8 * step)
+    expect(stage).to_be_in_viewport(ratio=1)
+    wait_for_change(page, before)
+    assert grip(control)[1] == y, "the slider stays under the finger"
+    touch("touchEnd")
+    expect(stage).not_to_be_in_viewport()
+
+
 def test_typed_number_counts_and_a_bad_one_is_refused_with_a_sentence(slider_page):
     page = slider_page
     number = page.locator(".live .number").first

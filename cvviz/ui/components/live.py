@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from cvviz.controls import Slider
 
 _SLIDER = st.components.v2.component(
-    "cvviz_live_slider", html='<div class="live"></div>', css=style("live"), js=script("live")
+    "cvviz_live_slider", html='<div class="live"></div>', css=style("live"), js=script("follow") + script("live")
 )
 _WIRE = st.components.v2.component("cvviz_wire", html="<i hidden></i>", js=script("wire"))
 
