@@ -173,6 +173,20 @@ function show(stage, panel, data) {
   showPaint(stage, panel, data.paint)
 }
 
+// Pictures side by side begin at one height, however many lines their captions have.
+function alignCaptions(panels, root) {
+  const captions = panels.map(({ caption }) => caption)
+  const said = [root.clientWidth, ...captions.map((caption) => caption.textContent)].join("\n")
+  if (root.said === said) return
+  root.said = said
+  for (const caption of captions) caption.style.minHeight = ""
+  const tops = panels.map(({ figure }) => figure.offsetTop)
+  const heights = captions.map((caption) => caption.offsetHeight)
+  captions.forEach((caption, i) => {
+    caption.style.minHeight = `${Math.max(...heights.filter((_, j) => tops[j] === tops[i]))}px`
+  })
+}
+
 export default function ({ data, parentElement }) {
   const root = parentElement.querySelector(".scenes")
   let stage = stages.get(root)
@@ -184,6 +198,8 @@ export default function ({ data, parentElement }) {
       if (!stage.busy) stage.panels.forEach(settlePaint)
     }
     document.addEventListener("cvviz-shown", stage.onShown)
+    stage.observer = new ResizeObserver(() => requestAnimationFrame(() => alignCaptions(stage.panels, root)))
+    stage.observer.observe(root)
     stages.set(root, stage)
   }
   while (stage.panels.length > data.panels.length) {
@@ -198,8 +214,10 @@ export default function ({ data, parentElement }) {
     }
     show(stage, stage.panels[i], panelData)
   })
+  alignCaptions(stage.panels, root)
   showWindow(stage, root, data.window)
   return () => {
+    stage.observer.disconnect()
     clearInterval(stage.window?.timer)
     stage.panels.forEach((panel) => panel.observer.disconnect())
     document.removeEventListener("cvviz-shown", stage.onShown)

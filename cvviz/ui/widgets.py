@@ -168,7 +168,14 @@ def _matrix(view: View, name: str, control: Matrix, value: Any, error: str) -> N
         if chosen in control.named:
             view.put(name, control.named[chosen])
 
-    st.selectbox(control.label, names, names.index(known or own), key=key, help=control.help or None, on_change=view.event(name, choose))
+    st.selectbox(
+        control.label,
+        names,
+        names.index(known or own),
+        key=key,
+        help=control.help or None,
+        on_change=view.event(name, choose),
+    )
     rows = min(max(len(value), 3), control.most)
     change = view.event(_typed(name), partial(view.take, name))
     text = st.session_state[typed]
