@@ -158,6 +158,11 @@ class Concept(Generic[P, R]):
         return Check("matches" if error <= self.tolerance else "differs", self.against, error)
 
 
+def magnitude(error: float | Tensor) -> str:
+    """An error's order of magnitude, for a sentence: "3e-08", or "0" for none at all."""
+    return f"{float(error):.0e}" if error else "0"
+
+
 def largest_difference(actual: Tensor, expected: Tensor) -> float:
     """max |actual - expected|; inf if shapes differ or only one of two values is NaN; equal infinities differ by 0."""
     if actual.shape != expected.shape:

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cvviz.concept import Check, largest_difference
+from cvviz.concept import Check, largest_difference, magnitude
 from tests import toys
 from tests.toys import CONCEPT, FROM_INPUTS, Params
 
@@ -136,3 +136,9 @@ class TestLargestDifference:
 
 def test_slug_comes_from_the_file():
     assert CONCEPT.slug == "toys"
+
+
+def test_magnitude():
+    assert magnitude(3.4e-8) == "3e-08"
+    assert magnitude(torch.tensor(0.25)) == "2e-01"
+    assert magnitude(0.0) == magnitude(torch.tensor(0)) == "0"

@@ -60,13 +60,12 @@ def draw_claims(claims: Sequence[Claim], view: View) -> None:
             st.badge(claim.verdict, icon=icon, color=color)  # type: ignore[arg-type]
             st.markdown(claim.correction)
             evidence = measure(concept.slug, number, claim)
-            words = evidence.text.replace("0e+00", "0") if evidence else ""  # an error of nothing at all
             if evidence is None:
                 st.caption(":material/error: The measurement could not be made; the log says why.")
             elif evidence.confirms:
-                st.caption(f":material/straighten: Measured: {words}")
+                st.caption(f":material/straighten: Measured: {evidence.text}")
             else:
-                st.error(f"The measurement does not bear this verdict out: {words}", icon=":material/error:")
+                st.error(f"The measurement does not bear this verdict out: {evidence.text}", icon=":material/error:")
             if claim.preset:
                 show = concept.presets[claim.preset].params
                 st.button("Show me", key=f"{concept.slug}/claim-{number}", on_click=view.show, args=(show,))

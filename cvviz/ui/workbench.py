@@ -9,7 +9,7 @@ from typing import Any
 import streamlit as st
 
 from cvviz import catalogue
-from cvviz.concept import Check, Concept
+from cvviz.concept import Check, Concept, magnitude
 from cvviz.figures.scene import Scene
 from cvviz.figures.window import Window
 from cvviz.params import controls_of
@@ -107,8 +107,8 @@ def draw_check(check: Check) -> None:
     """The badge: what was compared with what, and how far apart they are. Never more than was done."""
     match check.status:
         case "matches":
-            error = f"{check.error:.0e}" if check.error else "0"
-            st.badge(f"matches {check.against}, max |Δ| {error}", icon=":material/verified:", color="green")
+            words = f"matches {check.against}, max |Δ| {magnitude(check.error or 0)}"
+            st.badge(words, icon=":material/verified:", color="green")
         case "differs":
             words = f"differs from {check.against}: max |Δ| {check.error:.2g}"
             st.badge(words, icon=":material/error:", color="red")

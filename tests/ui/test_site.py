@@ -308,8 +308,8 @@ class TestTrouble:
     def test_a_claim_that_its_measurement_contradicts_or_that_cannot_be_measured(self, monkeypatch):
         claim = Claim("Water is dry.", "wrong", "It is wet.", lambda: Evidence(False, "0 of 7"))
         unmeasured = replace(claim, check=failing(RuntimeError("no such operator")))
-        exact = Claim("Ice floats.", "true", "It does.", lambda: Evidence(True, "max |Δ| 0e+00"))
-        monkeypatch.setattr(Entry, "claims", lambda _: (claim, unmeasured, exact))
+        measured = Claim("Ice floats.", "true", "It does.", lambda: Evidence(True, "9 of 9"))
+        monkeypatch.setattr(Entry, "claims", lambda _: (claim, unmeasured, measured))
         reading.measure.clear()  # what was measured is kept by place
         try:
             app = open_page(ENTRIES[0])
@@ -320,7 +320,7 @@ class TestTrouble:
         assert texts(app.exception) == []
         assert texts(app.error) == ["The measurement does not bear this verdict out: 0 of 7"]
         assert any("The measurement could not be made" in text for text in texts(app.caption))
-        assert any(text.endswith("Measured: max |Δ| 0") for text in texts(app.caption))
+        assert any(text.endswith("Measured: 9 of 9") for text in texts(app.caption))
 
 
 class TestWidgets:

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.flop_counter import conv_flop_count
 
-from cvviz.concept import Claim, Evidence
+from cvviz.concept import Claim, Evidence, magnitude
 from cvviz.ops.convolution import conv_output_size, conv_remainder, phase_response
 
 
@@ -63,8 +63,8 @@ def _same() -> Evidence:
     except RuntimeError as problem:
         answer = f"says “{problem}”"
     text = (
-        f"12 × 12, k = 3, s = 2: TensorFlow's padding looks at odd places (max |Δ| {odd:.0e}), p = 1 at even ones "
-        f"({even:.0e}), both give 6 × 6. Asked for “same”, torch {answer}."
+        f"12 × 12, k = 3, s = 2: TensorFlow's padding looks at odd places (max |Δ| {magnitude(odd)}), p = 1 at even "
+        f"ones ({magnitude(even)}), both give 6 × 6. Asked for “same”, torch {answer}."
     )
     return Evidence(odd < 1e-9 and even < 1e-9 and "not supported" in answer, text)
 
@@ -87,7 +87,7 @@ def _inverse() -> Evidence:
     same = float((gradient - back).abs().max())
     text = (
         f"12 × 12 noise, there and back, best scaled: {error:.0%} of it is wrong. Against the gradient of the "
-        f"convolution: max |Δ| {same:.0e}."
+        f"convolution: max |Δ| {magnitude(same)}."
     )
     return Evidence(error > 0.5 and same < 1e-9, text)
 
@@ -107,7 +107,7 @@ def _checkerboard() -> Evidence:
     chequered, even = (float(values.max() - values.min()) for values in (inside, smooth))
     text = (
         f"s = 2, products by phase: {counts[3]} for k = 3, {counts[4]} for k = 4. A flat input through random 4 × 4 "
-        f"weights spans {chequered:.2f}; enlarged first and convolved then, {even:.0e}."
+        f"weights spans {chequered:.2f}; enlarged first and convolved then, {magnitude(even)}."
     )
     return Evidence(counts == {3: [4, 2, 2, 1], 4: [4] * 4} and chequered > 0.1 and even < 1e-9, text)
 
@@ -121,7 +121,10 @@ def _zeros() -> Evidence:
     error = float((stamped - convolved).abs().max())
     reads = F.conv2d((spread != 0).double(), torch.ones_like(weight), padding=2)
     useful = float(reads.sum()) / (reads.numel() * 16)
-    text = f"8 × 8, k = 4, s = 2: max |Δ| {error:.0e} between the two; {useful:.0%} of the second's products are not 0."
+    text = (
+        f"8 × 8, k = 4, s = 2: max |Δ| {magnitude(error)} between the two; {useful:.0%} of the second's products are "
+        "not 0."
+    )
     return Evidence(error < 1e-9 and useful < 0.26, text)
 
 

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cvviz.concept import Claim, Evidence
+from cvviz.concept import Claim, Evidence, magnitude
 from cvviz.concepts.convolution.convolution import CAMERA, KERNELS, reduced
 from cvviz.ops.kernels import filter2d
 
@@ -35,7 +35,7 @@ def _formula() -> Evidence:
     layer = F.conv2d(image[None], weight)[0, 0].numpy()
     error, change = float(np.abs(layer - correlated).max()), change_by_flip("Emboss")
     text = (
-        f"conv2d against OpenCV's correlation: max |Δ| {error:.0e}; against the flipped kernel: {change:.0f} "
+        f"conv2d against OpenCV's correlation: max |Δ| {magnitude(error)}; against the flipped kernel: {change:.0f} "
         "(emboss, photograph)."
     )
     return Evidence(error < 1e-9 and change > 100, text)
@@ -58,7 +58,7 @@ def _channels() -> Evidence:
     count = sum(parameter.numel() for parameter in layer.parameters())
     text = (
         f"Conv2d(3, 8, 3): weights {tuple(layer.weight.shape)}, {count} parameters; the output is the sum over three "
-        f"input channels to {error:.0e}."
+        f"input channels to {magnitude(error)}."
     )
     return Evidence(count == 8 * (3 * 9 + 1) and error < 1e-5, text)
 
@@ -77,8 +77,8 @@ def _equivariance() -> Evidence:
     strided, even = change(1, stride=2, mode="circular"), change(2, stride=2, mode="circular")
     padded = change(1, stride=1, mode="zeros")
     text = (
-        f"Shift by 1 px against the shifted output, relative difference: stride 1 circular {whole:.0e}, zero padding "
-        f"{padded:.2f}, stride 2 {strided:.2f} (a shift of 2 px: {even:.0e})."
+        f"Shift by 1 px against the shifted output, relative difference: stride 1 circular {magnitude(whole)}, zero "
+        f"padding {padded:.2f}, stride 2 {strided:.2f} (a shift of 2 px: {magnitude(even)})."
     )
     return Evidence(whole < 1e-12 and even < 1e-12 and strided > 0.3 and padded > 0.05, text)
 
@@ -89,7 +89,7 @@ def _pointwise() -> Evidence:
     linear = F.linear(image.permute(0, 2, 3, 1), weight[:, :, 0, 0]).permute(0, 3, 1, 2)
     error = float((F.conv2d(image, weight) - linear).abs().max())
     return Evidence(
-        error < 1e-5, f"1 × 1 convolution of 16 channels against F.linear at each pixel: max |Δ| {error:.0e}."
+        error < 1e-5, f"1 × 1 convolution of 16 channels against F.linear at each pixel: max |Δ| {magnitude(error)}."
     )
 
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torchvision.models import get_model
 from torchvision.ops.misc import Conv2dNormActivation
 
-from cvviz.concept import Claim, Evidence
+from cvviz.concept import Claim, Evidence, magnitude
 from cvviz.concepts.convolution.depthwise_separable import Params, compute, reference
 from cvviz.ops.conv_variants import merge_separable, nearest_separable, separable_ratio, variants
 from cvviz.ops.layer_timing import time_layers
@@ -57,8 +57,8 @@ def _factors() -> Evidence:
     nothing, relu = (compute(Params(between=between)).sample for between in ("none", "relu"))
     rank = int(torch.linalg.matrix_rank(_normal(64, 9)))
     text = (
-        f"Both steps against one kernel W = p·d: RMS difference {nothing.difference:.0e}, rank {nothing.rank} per "
-        f"input (free weights: {rank}). With a ReLU between the steps: {relu.difference:.0%}."
+        f"Both steps against one kernel W = p·d: RMS difference {magnitude(nothing.difference)}, rank {nothing.rank} "
+        f"per input (free weights: {rank}). With a ReLU between the steps: {relu.difference:.0%}."
     )
     return Evidence(nothing.difference < 1e-5 and nothing.rank == 1 and relu.difference > 0.1, text)
 
@@ -79,7 +79,8 @@ def _pointwise() -> Evidence:
     layer = F.conv2d(picture, weight)
     linear = F.linear(picture.movedim(1, -1), weight[..., 0, 0]).movedim(-1, 1)
     error = float((layer - linear).abs().max())
-    return Evidence(error < 1e-12, f"1 × 1 convolution against a Linear at each of 81 pixels: max |Δ| {error:.0e}.")
+    text = f"1 × 1 convolution against a Linear at each of 81 pixels: max |Δ| {magnitude(error)}."
+    return Evidence(error < 1e-12, text)
 
 
 def _census() -> Evidence:

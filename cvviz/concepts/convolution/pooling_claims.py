@@ -7,7 +7,7 @@ import torch.nn.functional as F
 import torchvision
 from torch import Tensor, nn
 
-from cvviz.concept import Claim, Evidence
+from cvviz.concept import Claim, Evidence, magnitude
 from cvviz.concepts.convolution.pooling import CAMERA, errors_of, grey
 from cvviz.figures.pooling_shift import TITLES
 
@@ -22,8 +22,8 @@ def _invariance() -> Evidence:
     text = (
         "Edges of the cameraman, 2 × 2, stride 2, moved by 1 px: the output changes by {:.2f} of its deviation with "
         "max, {:.2f} with average, {:.2f} with every second pixel, {:.2f} with max and blur; 1.41 is an unrelated map. "
-        "By 2 px the output of max moves by one pixel, exactly to {:.0e}."
-    ).format(*(change[kind] for kind in ("max", "average", "subsample", "blur")), two)
+    ).format(*(change[kind] for kind in ("max", "average", "subsample", "blur")))
+    text += f"By 2 px the output of max moves by one pixel, exactly to {magnitude(two)}."
     confirms = change["max"] > 0.6 and two < 1e-9 and change["blur"] < change["max"] and change["global"] < 1e-9
     return Evidence(confirms, text)
 
@@ -79,7 +79,9 @@ def _average() -> Evidence:
     same, apart = (
         (conv - F.avg_pool2d(maps, 3, 2, 1, count_include_pad=counted)).abs().max() for counted in (True, False)
     )
-    text = f"3 × 3, stride 2, padding 1: they differ by {same:.0e}; by {apart:.2f} if the padding is not counted."
+    text = (
+        f"3 × 3, stride 2, padding 1: they differ by {magnitude(same)}; by {apart:.2f} if the padding is not counted."
+    )
     return Evidence(bool(same < 1e-12 and apart > 0.1), text)
 
 
@@ -109,7 +111,7 @@ def _global() -> Evidence:
     scale = features(picture, circular=True).norm()
     text = (
         f"Random 5 × 5 filters, ReLU, global average, moved by 8 px: without edges the features change by "
-        f"{float(wrapped / scale):.0e}, in a frame that new columns enter by {float(entered / scale):.1%}."
+        f"{magnitude(float(wrapped / scale))}, in a frame that new columns enter by {float(entered / scale):.1%}."
     )
     return Evidence(bool(wrapped / scale < 1e-5 and entered / scale > 0.01), text)
 

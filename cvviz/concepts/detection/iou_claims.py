@@ -8,7 +8,7 @@ import torch
 import torchvision
 from torch import Tensor
 
-from cvviz.concept import Claim, Evidence
+from cvviz.concept import Claim, Evidence, magnitude
 from cvviz.concepts.detection.iou import MEASURES, corners, pull
 from cvviz.ops.boxes import box_iou, box_terms, complete_box_iou
 
@@ -29,8 +29,9 @@ def ciou_has_weights() -> Evidence:
     off = v - v * v / (1 - iou + v)
     return Evidence(
         error < 1e-6 and zoomed < 1e-6 and off.max().item() > 0.1,
-        f"on 500 random pairs the full formula meets torchvision's loss within {error:.0e}; without α it is off by up "
-        f"to {off.max():.2f}, {off.mean():.2f} on average. A zoom by 10 moves it by {zoomed:.0e}, ρ itself tenfold.",
+        f"on 500 random pairs the full formula meets torchvision's loss within {magnitude(error)}; without α it is off "
+        f"by up to {off.max():.2f}, {off.mean():.2f} on average. A zoom by 10 moves it by {magnitude(zoomed)}, ρ "
+        "itself tenfold.",
     )
 
 

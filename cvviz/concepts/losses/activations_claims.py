@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
-from cvviz.concept import Claim, Evidence
+from cvviz.concept import Claim, Evidence, magnitude
 from cvviz.concepts.losses.activations import Params, compute, unit_data
 from cvviz.ops.activations import ACTIVATIONS, activation, activation_slope, train_unit
 
@@ -87,7 +87,7 @@ def _linear() -> Evidence:
         single = single @ weight
     error = float((deep - x @ single).abs().max() / deep.abs().max())
     return Evidence(
-        error < 1e-12, f"Ten layers without activation against one with the product matrix: {error:.0e} apart."
+        error < 1e-12, f"Ten layers without activation against one with the product matrix: {magnitude(error)} apart."
     )
 
 

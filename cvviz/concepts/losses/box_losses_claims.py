@@ -7,7 +7,7 @@ from itertools import product
 import torch
 from torch import Tensor
 
-from cvviz.concept import Claim, Evidence
+from cvviz.concept import Claim, Evidence, magnitude
 from cvviz.concepts.losses.box_losses import STEPS, Params, Result, compute
 from cvviz.figures.box_losses import TITLES
 from cvviz.ops.box_losses import LOSSES, box_loss_slopes, box_losses, descend
@@ -124,7 +124,7 @@ def zoomed() -> Evidence:
     return Evidence(
         same < 1e-6 and abs(float(steep[1] / steep[0]) - 5) < 1e-6,
         f"zoomed to a fifth, Smooth L1 (unit 100 px) falls from {large[0]:.2f} to {small[0]:.2f}, the overlap losses "
-        f"change by {same:.0e}; the slope of GIoU per pixel is {steep[1] / steep[0]:.1f} times as steep.",
+        f"change by {magnitude(same)}; the slope of GIoU per pixel is {steep[1] / steep[0]:.1f} times as steep.",
     )
 
 

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torchvision.ops import sigmoid_focal_loss
 
-from cvviz.concept import Claim, Evidence
+from cvviz.concept import Claim, Evidence, magnitude
 from cvviz.concepts.losses.classification_losses import Params, evaluate
 from cvviz.ops import losses as ops
 from cvviz.ops.loss_family import share_of_negatives
@@ -80,7 +80,7 @@ def _measure_kl() -> Evidence:
     gap = abs(float(ops.cross_entropy(p.log(), q) + (q * q.log()).sum()) - right)
     return Evidence(
         gap < 1e-12 and abs(6 * mean - right) < 1e-12 and abs(right - swapped) > 0.01 and no_log < 0,
-        f"D(q‖p) = {right:.3f} = CE − H(q) to {gap:.0e}; D(p‖q) = {swapped:.3f}. With 6 classes "
+        f"D(q‖p) = {right:.3f} = CE − H(q) to {magnitude(gap)}; D(p‖q) = {swapped:.3f}. With 6 classes "
         f'reduction="mean" gives {mean:.3f}, and forgetting the logarithm {no_log:.3f}.',
     )
 

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cvviz.concept import Claim, Evidence
+from cvviz.concept import Claim, Evidence, magnitude
 from cvviz.concepts.losses.metric_learning import APART, HEAP, LABELS, PRESETS, TRIO, Params, compute
 from cvviz.figures.metric_learning_words import effective_negatives
 from cvviz.ops.metric_forces import Recipe
@@ -56,7 +56,7 @@ def _centroid() -> Evidence:
         f"{name} ({x:+.2f}, {y:+.2f})" for name, (x, y) in zip("apn", slope[[0, 1, 3]].tolist(), strict=True)
     )
     total = float(slope.sum(dim=0).abs().max())
-    text = f"Slopes {told}, sum {total:.0e}; of the other six {rest:g}. Moving A3 changes them by {same:g}."
+    text = f"Slopes {told}, sum {magnitude(total)}; of the other six {rest:g}. Moving A3 changes them by {same:g}."
     return Evidence(rest == 0 == same and total < 1e-12, text)
 
 
@@ -68,8 +68,8 @@ def _mining() -> Evidence:
     gap = abs(float(worst.clamp(min=0).mean() - result.push.loss))
     hard, random = (course(Recipe(rule=rule)).pushing for rule in ("hard", "random"))
     text = (
-        f"The mean of the largest loss of each anchor is batch hard's loss to {gap:.0e}. On digits, in the first and "
-        f"the last of {EPOCHS} epochs, {hard[1]:.0%} and {hard[-1]:.0%} of batch-hard triplets have a loss, "
+        f"The mean of the largest loss of each anchor is batch hard's loss to {magnitude(gap)}. On digits, in the "
+        f"first and the last of {EPOCHS} epochs, {hard[1]:.0%} and {hard[-1]:.0%} of batch-hard triplets have a loss, "
         f"{random[1]:.0%} and {random[-1]:.0%} of random ones."
     )
     return Evidence(gap < 1e-12 and float(hard[1]) > 2 * float(random[1]), text)

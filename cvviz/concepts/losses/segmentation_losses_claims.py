@@ -8,7 +8,7 @@ import torch
 from sklearn.metrics import confusion_matrix, f1_score
 from torch import Tensor
 
-from cvviz.concept import Claim, Evidence
+from cvviz.concept import Claim, Evidence, magnitude
 from cvviz.concepts.losses.segmentation_losses import CONCEPT, Params, Result, compute, study_of
 from cvviz.data.masks import SIDE
 from cvviz.ops.segmentation_descent import logit_slopes
@@ -118,8 +118,8 @@ def _tversky() -> Evidence:
 
     exact, same, twice = gap(0, 0), gap(10, 10), gap(10, 20)
     text = (
-        f"Tversky with α = β = 0.5 less Dice: {exact:.0e} without smoothing, {same:.3f} with s = 10 in both, "
-        f"{twice:.0e} with s = 20 in Dice."
+        f"Tversky with α = β = 0.5 less Dice: {magnitude(exact)} without smoothing, {same:.3f} with s = 10 in both, "
+        f"{magnitude(twice)} with s = 20 in Dice."
     )
     return Evidence(exact < 1e-12 and twice < 1e-12 and same > 1e-3, text)
 
@@ -137,8 +137,8 @@ def _smoothing() -> Evidence:
     ]
     text = (
         f"s = 1, object missed entirely: loss {missed[1]:.2f} at 1 pixel, {missed[10]:.2f} at 10, {missed[100]:.2f} "
-        f"at 100. Empty target, p = 0.05 everywhere: sum of pushes {pushes[0]:.0e} with s = 10⁻⁵, {pushes[1]:.3f} with "
-        f"s = 1."
+        f"at 100. Empty target, p = 0.05 everywhere: sum of pushes {magnitude(pushes[0])} with s = 10⁻⁵, "
+        f"{pushes[1]:.3f} with s = 1."
     )
     return Evidence(missed[1] == 0.5 and missed[100] > 0.98 and pushes[1] > 1e4 * pushes[0], text)
 
