@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import streamlit as st
 
-from cvviz.catalogue import SECTIONS, Entry, entries, suggested_path
+from cvviz.catalogue import Entry, by_section, suggested_path
 
 CARDS_PER_ROW = 3
 
@@ -23,18 +23,17 @@ def draw(pages: Mapping[str, st.Page]) -> None:
     with st.container(horizontal=True):
         for number, entry in enumerate(suggested_path(), start=1):
             st.page_link(pages[entry.slug], label=f"{number}. {entry.title}")
-    st.header("All concepts", anchor=False)
-    items = entries()
-    for start in range(0, len(items), CARDS_PER_ROW):
-        for column, entry in zip(st.columns(CARDS_PER_ROW), items[start : start + CARDS_PER_ROW], strict=False):
-            with column:
-                card(entry, pages[entry.slug])
+    for title, items in by_section().items():
+        st.header(title, anchor=False)
+        for start in range(0, len(items), CARDS_PER_ROW):
+            for column, entry in zip(st.columns(CARDS_PER_ROW), items[start : start + CARDS_PER_ROW], strict=False):
+                with column:
+                    card(entry, pages[entry.slug])
 
 
 def card(entry: Entry, page: st.Page) -> None:
-    """A small picture, the section, the title as a link, and one line."""
+    """A small picture, the title as a link, and one line."""
     with st.container(border=True, height="stretch", gap="small"):
         st.image(entry.card.read_text(encoding="utf-8"), width=160, alt="")
-        st.caption(SECTIONS[entry.section])
         st.page_link(page, label=f"**{entry.title}**", icon=entry.icon)
         st.caption(entry.summary)

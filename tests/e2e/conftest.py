@@ -56,7 +56,7 @@ def tabs(browser: Browser) -> Iterator[Callable[..., Page]]:
 
     def tab(**options: Any) -> Page:
         kind = repr(sorted(options.items()))
-        if kind not in open_tabs:
+        if kind not in open_tabs or open_tabs[kind].is_closed():
             open_tabs[kind] = browser.new_context(**options).new_page()
             open_tabs[kind].set_default_timeout(30_000)
         return open_tabs[kind]
