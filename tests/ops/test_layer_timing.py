@@ -23,15 +23,37 @@ class TestTimeLayers:
         for name, timing in timings.items():
             assert timing.cost == cost(kinds[name], 9)
             assert list(timing.seconds) == list(LAYOUTS)
-            assert all(0 < seconds < 1 for seconds in timing.seconds.values())
+            assert all(seconds > 0 for seconds in timing.seconds.values())
         copying = {name: timing.copying / timing.cost.traffic for name, timing in timings.items()}
         assert len({round(rate * 1e15) for rate in copying.values()}) == 1  # one speed for all
 
-    def test_more_work_takes_longer(self):
-        small, large = ([Conv(channels, channels, 3)] for channels in (8, 128))  # 256 times the MACs
-        timings = time_layers({"small": small, "large": large}, size=28, budget=2e-3)
-        for layout in LAYOUTS:
-            assert timings["large"].seconds[layout] > 3 * timings["small"].seconds[layout]
+    def test_each_kind_keeps_its_fastest_round_and_copying_goes_by_bytes(self, monkeypatch):
+        """On a clock of our own, where a busy first round takes ten times as long."""
+        now, rounds = 0.0, 0
+
+        def taking(seconds):
+            def run():
+                nonlocal now
+                now += seconds * (10 if rounds == 1 else 1)
+
+            return run
+
+        def begin(fraction, words):
+            nonlocal rounds
+            rounds += words == "copying memory"
+
+        monkeypatch.setattr(module, "perf_counter", lambda: now)
+        monkeypatch.setattr(module, "_copy", lambda traffic: taking(traffic * 1e-9))
+        monkeypatch.setattr(
+            module, "_run", lambda layers, size, layout, *_: taking(len(layers) * (1 + (layout == "NHWC")))
+        )
+        kinds = {"one": [Conv(8, 8, 3)], "two": [Conv(8, 8, 3), Conv(8, 8, 3)]}
+        timings = time_layers(kinds, size=28, budget=1.0, progress=begin)
+        assert timings["one"].seconds == pytest.approx({"NCHW": 1, "NHWC": 2})
+        assert timings["two"].seconds == pytest.approx({"NCHW": 2, "NHWC": 4})
+        assert [timing.copying for timing in timings.values()] == pytest.approx(
+            [timing.cost.traffic * 1e-9 for timing in timings.values()]
+        )
 
     def test_progress_grows(self):
         heard = []
