@@ -214,7 +214,7 @@ def lesson_table(losses: Sequence[str], courses: Sequence[Tensor], judged: Seque
             "Dice now": [f"{float(course[-1]):.2f}" for course in courses],
             "Best threshold": [f"{dice:.2f} at {at:.2f}" for dice, at in best],
             "Object found at 0.5": [f"{item.found:.0%}" for item in judged],
-            "Said and so differ by": [f"{item.gap:.2f}" for item in judged],
+            "Calibration gap": [f"{item.gap:.2f}" for item in judged],
         }
     )
 

@@ -118,7 +118,7 @@ class TestExamplesSayWhatTheyShow:
 
     def test_crowds(self):
         rider, hard, lowered = (
-            compute(PRESETS[name].params).outcome.missed for name in ("Rider lost", "Crowd, hard", "Crowd, soft")
+            compute(PRESETS[name].params).outcome.missed for name in ("Motorcycle lost", "Crowd, hard", "Crowd, soft")
         )
         assert rider == (7,)
         assert len(hard) == 3

@@ -300,7 +300,8 @@ CONCEPT = Concept(
     presets={
         "An edge, number by number": Preset(
             Params(),
-            "Point at the output: each number is nine products. Flat regions give about 0, for the weights sum to 0.",
+            "Point at the output: each number is nine products, positive where it gets brighter to the right. The "
+            "largest sizes, 421 and −555, are at the rim, where the padding's zeros make an edge.",
         ),
         "Flip changes the sign": Preset(
             Params(flip=True),
@@ -318,7 +319,8 @@ CONCEPT = Concept(
         ),
         "Zeros make an edge": Preset(
             Params(view="picture", kernel=KERNELS["Sobel x"], at=(20, 0)),
-            "The left column is an edge that is not in the picture. Change the padding to replicate and it is gone.",
+            "The left and right columns are edges that are not in the picture. Change the padding to replicate and "
+            "they are gone.",
             failure=True,
         ),
         "Sharpen": Preset(

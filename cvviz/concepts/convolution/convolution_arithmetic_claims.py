@@ -46,9 +46,9 @@ def _sign() -> Evidence:
 
 def _keeps() -> Evidence:
     grown = {(k, d): lines(32, k, padding=k // 2, dilation=d) - 32 for k in (3, 5, 4) for d in (1, 2)}
-    text = ", ".join(f"k {k} d {d}: {32 + more}" for (k, d), more in grown.items())
+    text = "; ".join(f"{32 + more} at k = {k}, d = {d}" for (k, d), more in grown.items())
     confirms = grown[3, 1] == grown[5, 1] == 0 and grown[4, 1] == 1 and grown[3, 2] == -2
-    return Evidence(confirms, f"32 lines with p = ⌊k/2⌋ become, {text}.")
+    return Evidence(confirms, f"32 lines with p = ⌊k/2⌋ become {text}.")
 
 
 def _same() -> Evidence:
@@ -71,9 +71,9 @@ def _same() -> Evidence:
 
 def _halves() -> Evidence:
     found = {(k, p): [lines(n, k, stride=2, padding=p) for n in (6, 7, 8, 9)] for k, p in ((3, 1), (2, 0), (4, 1))}
-    text = "; ".join(f"k = {k}, p = {p}: {sizes}" for (k, p), sizes in found.items())
+    text = "; ".join(f"{sizes} with k = {k}, p = {p}" for (k, p), sizes in found.items())
     confirms = found[3, 1] == [3, 4, 4, 5] and found[2, 0] == found[4, 1] == [3, 3, 4, 4]
-    return Evidence(confirms, f"6, 7, 8, 9 lines at stride 2 become, {text}.")
+    return Evidence(confirms, f"6, 7, 8, 9 lines at stride 2 become {text}.")
 
 
 def _inverse() -> Evidence:
@@ -93,10 +93,16 @@ def _inverse() -> Evidence:
 
 
 def _output_padding() -> Evidence:
-    ones, weight = torch.ones(1, 1, 4), torch.ones(1, 1, 3)
-    short, long = (F.conv_transpose1d(ones, weight, stride=2, padding=1, output_padding=op)[0, 0] for op in (0, 1))
-    text = f"4 ones, k = 3, s = 2, p = 1: {short.int().tolist()} without, {long.int().tolist()} with output padding 1."
-    return Evidence(torch.equal(long[:-1], short) and bool(long[-1] != 0), text)
+    ones = torch.ones(1, 1, 4)
+    short, long, bare = (
+        F.conv_transpose1d(ones, torch.ones(1, 1, k), stride=2, padding=p, output_padding=op)[0, 0]
+        for k, p, op in ((3, 1, 0), (3, 1, 1), (2, 0, 1))
+    )
+    text = (
+        f"4 ones, k = 3, s = 2, p = 1: {short.int().tolist()} without, {long.int().tolist()} with output padding 1. "
+        f"k = 2, p = 0, with it: {bare.int().tolist()}."
+    )
+    return Evidence(torch.equal(long[:-1], short) and bool(long[-1] != 0) and bool(bare[-1] == 0), text)
 
 
 def _checkerboard() -> Evidence:
@@ -188,8 +194,9 @@ CLAIMS = (
     ),
     Claim(
         "Output padding pads the output with zeros.",
-        "wrong",
-        "It lets the output go on for further lines, which are computed like all others.",
+        "misleading",
+        "It lets the output go on for further lines. The first p of them are computed like all others; lines beyond "
+        "those are reached by no tap and hold the bias alone.",
         _output_padding,
         "7 or 8?",
     ),

@@ -78,7 +78,8 @@ def _equivariance() -> Evidence:
     padded = change(1, stride=1, mode="zeros")
     text = (
         f"Shift by 1 px against the shifted output, relative difference: stride 1 circular {magnitude(whole)}, zero "
-        f"padding {padded:.2f}, stride 2 {strided:.2f} (a shift of 2 px: {magnitude(even)})."
+        f"padding {padded:.2f} (all of it within two columns of the rim), stride 2 {strided:.2f} (a shift of 2 px: "
+        f"{magnitude(even)})."
     )
     return Evidence(whole < 1e-12 and even < 1e-12 and strided > 0.3 and padded > 0.05, text)
 

@@ -35,9 +35,9 @@ def _resolution() -> Evidence:
 def _gaps() -> Evidence:
     steps = [footprint((d,), 3, 41).sum(dim=0).nonzero()[:, 0].diff().tolist() for d in (1, 2, 5)]
     words = "; ".join(
-        f"rate {rate}: {' and '.join(map(str, pair))} px" for rate, pair in zip((1, 2, 5), steps, strict=True)
+        f"{' and '.join(map(str, pair))} px at rate {rate}" for rate, pair in zip((1, 2, 5), steps, strict=True)
     )
-    return Evidence(steps == [[1, 1], [2, 2], [5, 5]], f"Steps between the three pixels read, {words}.")
+    return Evidence(steps == [[1, 1], [2, 2], [5, 5]], f"Steps between the three pixels read: {words}.")
 
 
 def _centre() -> Evidence:
@@ -60,8 +60,8 @@ CLAIMS = (
     Claim(
         "Dilation multiplies the receptive field.",
         "misleading",
-        "A layer adds (k−1)·d times the strides below it, which is (k−1)(d−1) more than without dilation. "
-        "Growth is exponential in depth only if the rates are.",
+        "A layer adds (k−1)·d times the strides below it; without dilation it adds (k−1) times the strides. Growth is "
+        "exponential in depth only if the rates are.",
         lambda: stacks({"2": (5, 9), "4": (9, 9), "1 1 1": (7, 49), "2 2 2": (13, 49), "1 2 4 8": (31, 961)}),
         "Rates 1, 2, 4, 8",
     ),

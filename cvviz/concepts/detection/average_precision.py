@@ -348,12 +348,14 @@ PRESETS = {
     ),
     "Perfect at 0.5": Preset(
         LOOSE,
-        "Every box is off by a quarter of its width, IoU 0.59 to 0.62: AP50 is 1. Go to IoU 0.65, and AP is 0.",
+        "Every hit is off by a quarter of its width, IoU 0.59 to 0.62: AP50 is 1, for both FPs come last. Go to IoU "
+        "0.65, and AP is 0.",
         failure=True,
     ),
     "Without NMS": Preset(
         TWICE,
-        "Ten boxes on five threes, none invented: every second one is an FP. AP 0.601, and without them 0.832.",
+        "Ten boxes on five threes, none invented: five come second or third on a three and are FPs. AP 0.601, and "
+        "without them 0.832.",
         failure=True,
     ),
     "One pair, two rules": Preset(

@@ -279,7 +279,8 @@ PRESETS = {
         "FCOS predicts one box per cell where RetinaNet has nine: 128 GMAC. The lines now meet at 570 proposals.",
     ),
     "300 proposals": Preset(
-        Params(side=800, proposals=300), "As in the paper of 2015: the second stage is 3.5 % of the whole."
+        Params(side=800, proposals=300),
+        "With 300 proposals, as in the paper of 2015, the second stage of this detector is 3.5 % of the whole.",
     ),
     "Heavy box head": Preset(
         Params(one="retinanet_resnet50_fpn_v2", two="fasterrcnn_resnet50_fpn_v2", side=800),

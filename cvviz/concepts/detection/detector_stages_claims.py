@@ -140,8 +140,8 @@ CLAIMS = (
     Claim(
         "The second stage is what makes Faster R-CNN expensive.",
         "true with conditions",
-        "With ResNet-50, FPN and two fully connected layers it is a tenth. With convolutions in the box head, a small "
-        "backbone or a small picture it is half and more.",
+        "With ResNet-50, FPN and two fully connected layers it is a tenth. With convolutions in the box head it is "
+        "nearly half, with a small backbone or a small picture more.",
         _second_stage,
         "Heavy box head",
     ),

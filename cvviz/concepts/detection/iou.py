@@ -199,7 +199,9 @@ WHEELS: tuple[XYXY, XYXY] = ((342, 194, 478, 332), (70, 182, 176, 290))
 
 PRESETS = {
     "Half covered": Preset(
-        Params(), "Drag the prediction over the flower: every term follows, and each arrow shrinks as its edge arrives."
+        Params(),
+        "Pull an edge of the prediction to the target's: its arrow does not fade out there, it flips as the "
+        "edge passes.",
     ),
     "Half of each box": Preset(
         Params(boxes=(BLOSSOM, (230, 70, 470, 300))),

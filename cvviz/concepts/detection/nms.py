@@ -323,9 +323,9 @@ PRESETS = {
         "Without classes and at a low threshold the face suppresses its eyes, which are no copies of it.",
         failure=True,
     ),
-    "Rider lost": Preset(
+    "Motorcycle lost": Preset(
         replace(CROWD, spacing=1.0, iou=0.5, aware=False),
-        "Two things in one place: without classes the motorcycle and its rider cannot both survive.",
+        "The motorcycle overlaps its rider by more than half: without classes the rider, scored higher, removes it.",
         failure=True,
     ),
     "Crowd, hard": Preset(CROWD, "Who stands too close to a better box is suppressed with its copies.", failure=True),
@@ -337,11 +337,11 @@ PRESETS = {
         "Hundreds of boxes: neighbouring anchors all answer to one digit, some of them with another class.",
     ),
     "Digits, per class": Preset(
-        DIGITS, "Suppressed class by class, 9 of 10 digits are found, some with a second box of another class."
+        DIGITS, "Suppressed class by class, 9 of 10 digits are found, two of them with two more boxes of other classes."
     ),
     "Digits lost": Preset(
         replace(DIGITS, aware=False),
-        "Without classes two more digits go: those whose boxes overlap a better one by more than half.",
+        "Without classes two more digits go: a 5 to its neighbour's box, and a 1 to a better-scored “6” on itself.",
         failure=True,
     ),
     "False alarms": Preset(

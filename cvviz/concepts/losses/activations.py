@@ -341,8 +341,8 @@ CONCEPT = Concept(
     presets={
         "Four of them": Preset(Params(), "At x = 3 sigmoid and tanh are saturated: hardly a slope is left."),
         "Three bends of ReLU": Preset(
-            Params(names=("relu", "gelu", "silu", "mish"), x=-1.0),
-            "The smooth ones dip below 0 before they rise, so they are not monotonic: their slope there is negative.",
+            Params(names=("relu", "gelu", "silu", "mish"), x=-2.0),
+            "The smooth ones dip below 0 and come back: at x = −2 their slopes are negative, so none is monotonic.",
         ),
         "Two GELUs": Preset(
             Params(names=("gelu", "gelu_tanh"), x=-2.2), "One curve to the eye, yet up to 0.0005 apart."
@@ -368,7 +368,7 @@ CONCEPT = Concept(
         ),
         "Weights too large": Preset(
             Params(view="stack", name="tanh", rule="large", layer=5),
-            "Tanh is saturated at once: the histogram has two towers at ±1, where there is no slope.",
+            "Two towers at ±1, hardly a slope there; yet gradients grow 3,200 times on their way back.",
             failure=True,
         ),
         "SELU norms itself": Preset(

@@ -294,7 +294,7 @@ def describe(params: Params, result: Result) -> str:
     softmax, _, sigmoid = (f"{chance:.3g}" for chance in result.logs.exp().tolist())
     chances = [f"{sigmoid} (sigmoid)" if name in BINARY else f"{softmax} (softmax)" for name in params.losses]
     values = zip(params.losses, *result.example.tolist(), strict=True)
-    words = ", ".join(f"{TITLES[name]} {loss:.3g} (slope {slope:.2g})" for name, loss, slope in values)
+    words = ", ".join(f"{TITLES[name]} {loss:.3g} (slope {slope + 0.0:.2g})" for name, loss, slope in values)
     return f"At z = {params.z:g} the true class has probability {' or '.join(dict.fromkeys(chances))}. {words}."
 
 
@@ -345,14 +345,15 @@ PRESETS = {
         Params(losses=("ce", "bce"), z=0.0, classes="1000"), "Equal logits cost ln 1000 = 6.91; a sigmoid, ln 2."
     ),
     "Hot softmax": Preset(
-        Params(losses=("ce", "bce"), z=3.0, temperature=4.0), "BCE is the same at T = 1: T = 4 flattens, slope −1/4."
+        Params(losses=("ce", "bce"), z=3.0, temperature=4.0),
+        "BCE is cross-entropy at T = 1. T = 4 flattens it: far to the left the slope is −1/4, not −1.",
     ),
     "α alone": Preset(
         Params(losses=("bce", "focal"), gamma=0.0, alpha="0.25"), "Alone, α quarters the rare positives.", failure=True
     ),
     "Softmax twice": Preset(
-        Params(losses=("ce", "twice"), z=7.0, classes="10"),
-        "The second softmax leaves a floor of 1.46 and no slope, without any error.",
+        Params(losses=("ce", "twice"), z=-7.0, classes="10"),
+        "Confident and wrong, yet the slope is −0.0001, not −1. And the loss never falls below 1.46.",
         failure=True,
     ),
     "All logits: p − q": Preset(
@@ -378,7 +379,7 @@ PRESETS = {
     ),
     "Steps too long": Preset(
         Params(view="logits", losses=("ce", "smooth"), steps=30, rate=10.0, temperature=0.5),
-        "Smoothing has its minimum nearby and leaps over it at every step.",
+        "The best gap is 1.91. The first step leaps to 32.5, the next walk back, then it hops and never settles.",
         failure=True,
     ),
 }

@@ -281,7 +281,8 @@ CONCEPT = Concept(
         ),
         "No outlier": Preset(
             Params(points=LINE),
-            "With small, even errors all three lines nearly agree, and the square loss is the most exact of them.",
+            "No error reaches δ, so Huber's line is that of the squares, slope 0.713; the absolute loss's has 0.686. "
+            "Such noise favours the squares.",
         ),
         "An outlier in the middle": Preset(
             Params(points=(*LINE, (4.5, 9.8))),

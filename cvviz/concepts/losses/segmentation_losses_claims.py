@@ -81,7 +81,7 @@ def _imbalance() -> Evidence:
 def _probabilities() -> Evidence:
     bce, dice = (item.judgement for item in lessons())
     text = (
-        f"What is said and what is so differ on average, over test pixels said with at least 0.05, by {bce.gap:.3f} "
+        f"Predicted probability and observed share differ on average, over test pixels of p ≥ 0.05, by {bce.gap:.3f} "
         f"under BCE and {dice.gap:.3f} under Dice."
     )
     return Evidence(dice.gap > 2 * bce.gap, text)

@@ -260,7 +260,8 @@ PRESETS = {
     ),
     "α near zero": Preset(
         Params(source="drawn", alpha=0.05, seed=1),
-        "Nearly every λ is 0 or 1: Mixup gives a plain picture. CutMix at λ = 0 keeps what the clipped patch leaves.",
+        "Four λ in five lie within 0.01 of 0 or 1: Mixup gives a plain picture. CutMix at λ = 0 keeps what the "
+        "clipped patch leaves.",
         failure=True,
     ),
     "α = 20": Preset(
