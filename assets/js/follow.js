@@ -6,10 +6,10 @@ const SEEN = 0.6 // share of the stage that is enough to see it move
 let leaving = 0
 
 function follow(slider) {
-  const stage = document.querySelector(".st-key-stage")
-  if (!stage) return
+  if (!phone.matches) return
   clearTimeout(leaving)
-  if (stage.dataset.follows || !phone.matches) return
+  const stage = document.querySelector(".st-key-stage")
+  if (!stage || stage.dataset.follows) return
   const { top, bottom, height } = stage.getBoundingClientRect()
   if (Math.min(bottom, innerHeight) - Math.max(top, 0) > SEEN * Math.min(height, innerHeight)) return
   stage.parentElement.style.minHeight = `${height}px` // what lies below keeps its place

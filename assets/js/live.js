@@ -135,6 +135,7 @@ export default function ({ data, parentElement }) {
     clearInterval(ui.playing)
     clearTimeout(ui.rest)
     ui.hand?.abort()
+    unfollow() // a slider that goes while it moves says nothing any more
     window.cvvizUnheard = null
     document.removeEventListener("cvviz-shown", ui.onShown)
     sliders.delete(root)

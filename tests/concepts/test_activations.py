@@ -46,3 +46,16 @@ def test_softmax_of_large_logits_stays_finite_and_shift_changes_nothing():
     result = compute(Params(view="softmax", logits=(100, 98, -100)))
     assert torch.allclose(result.marked[1], compute(Params(view="softmax", logits=(2, 0, -100))).marked[1])
     assert float(result.marked[1].sum()) == pytest.approx(1)
+
+
+class TestLooks:
+    def test_smooth_functions_have_negative_slopes_at_minus_two(self):
+        params = CONCEPT.presets["Three bends of ReLU"].params
+        slopes = dict(zip(params.names, compute(params).marked[1].tolist(), strict=True))
+        assert slopes["relu"] == 0
+        assert max(slopes[name] for name in ("gelu", "silu", "mish")) < 0
+
+    def test_weights_too_large_explode(self):
+        signals = compute(CONCEPT.presets["Weights too large"].params).signals
+        growth = signals.gradients[0].std() / signals.gradients[-1].std()
+        assert float(growth) == pytest.approx(3200, rel=0.02)

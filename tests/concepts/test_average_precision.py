@@ -203,7 +203,13 @@ class TestExamplesSayWhatTheyShow:
         fits = sorted(overlap for overlap in overlaps if overlap)
         assert [round(fits[0], 2), round(fits[-1], 2)] == [0.59, 0.62]
         assert walk(params).ap() == 1
+        assert walk(params).outcomes == sorted(walk(params).outcomes, reverse=True), "both FPs come last"
+        assert walk(params).outcomes.count(0) == 2
         assert walk(params, iou=0.65).ap() == 0
+
+    def test_without_nms(self):
+        outcomes = walk(PRESETS["Without NMS"].params).outcomes
+        assert (outcomes.count(1), outcomes.count(0)) == (5, 5)
 
     def test_crowd_and_sizes(self):
         crowd = walk(PRESETS["A pair as a crowd"].params)

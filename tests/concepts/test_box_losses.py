@@ -78,6 +78,10 @@ class TestExamplesKeepTheirWord:
         )
         assert float(small.losses[0, 0]) == pytest.approx(0.104, abs=5e-4)
         assert float(large.losses[0, 0]) == pytest.approx(1.399, abs=5e-4)
+        in_that_unit = CONCEPT.compute(
+            replace(PRESETS["Five ways to a target"], unit=PRESETS["Small boxes, 100 px unit"].unit)
+        )
+        assert float(in_that_unit.walk.losses[0, 0]) == pytest.approx(2.275, abs=5e-4)
         assert torch.allclose(small.losses[0, 1:], large.losses[0, 1:], atol=1e-3)
         assert largest_areas("Small boxes, 100 px unit")["giou"] == pytest.approx(5.3, abs=0.05)
         assert (100 / unit_of(Params(boxes=PRESETS["Small boxes, 100 px unit"].boxes))) ** 2 == pytest.approx(

@@ -117,6 +117,9 @@ class TestLogits:
         ends = [compute(replace(params, steps=steps)) for steps in range(20, 31)]
         gaps = [float(result.ends[row, 0] - result.ends[row, 1:].mean()) for result in ends]
         assert max(gaps) - min(gaps) > 1
+        leap, after = (compute(replace(params, steps=steps)).ends[row] for steps in (1, 2))
+        assert float(leap[0] - leap[1]) == pytest.approx(32.5, abs=0.05)
+        assert after[0] - after[1] < leap[0] - leap[1]
 
     def test_scene_points_up_for_the_truth(self):
         params = PRESETS["All logits: p − q"].params

@@ -81,3 +81,18 @@ def test_colours_of_an_output_tell_what_a_picture_would_clip():
     assert pixels[:, 0, 1].tolist() == [128, 128, 128]
     assert pixels[2, 0, 0] > pixels[0, 0, 0], "blue below 0"
     assert pixels[0, 0, 2] > pixels[2, 0, 2], "vermillion above 255"
+
+
+class TestLooks:
+    def test_edges_at_the_rim(self):
+        output = compute(CONCEPT.presets["An edge, number by number"].params).output[0]
+        assert output[:, 0].max() == output.max() == 421
+        assert output[:, -1].min() == output.min() == -555
+        assert output[:, 1:-1].abs().max() < 421
+
+    def test_padding_that_makes_edges(self):
+        params = CONCEPT.presets["Zeros make an edge"].params
+        for mode, edged in (("zeros", True), ("replicate", False)):
+            output = compute(replace(params, mode=mode)).output[0].abs()
+            sides = (output[:, 0].mean(), output[:, -1].mean())
+            assert all((side > 5 * output[:, 1:-1].mean()) == edged for side in sides)

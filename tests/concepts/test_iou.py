@@ -83,3 +83,14 @@ def test_backdrop_fills_the_canvas(size):
     assert filled.shape == (3, 360, 480)
     assert filled.unique().numel() == 1
     assert 100 < filled[0, 0, 0] < 255
+
+
+def test_an_arrow_flips_where_its_edge_passes_the_target():
+    params = PRESETS["Half covered"]
+    target, (x1, *rest) = params.boxes
+    before, after = (
+        CONCEPT.compute(replace(params, boxes=(target, (target[0] + by, *rest)))).slopes[0, 0] for by in (2, -2)
+    )
+    assert x1 > target[0] + 2
+    assert before > 0 > after
+    assert before > abs(CONCEPT.compute(params).slopes[0, 0]) / 2, "it does not fade out"

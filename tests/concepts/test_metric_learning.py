@@ -69,6 +69,11 @@ class TestPresets:
         assert float(loose.measured[0, 2]) == pytest.approx(1.33, abs=0.005)
         assert (shrunk.push.slopes[pair_masks(LABELS)[1]] == 0).all()
         assert pairwise_distances(shrunk.embeddings)[0, 2] < 0.5
+        widths = [
+            float((pairwise_distances(points) * pair_masks(LABELS)[0]).max())
+            for points in (shrunk.way[0], shrunk.way[-1])
+        ]
+        assert widths == pytest.approx([1.60, 0.58], abs=0.005)
 
     def test_semi_hard_looks_away_where_batch_hard_does_not(self):
         params = CONCEPT.presets["Semi-hard looks away"].params
@@ -79,6 +84,8 @@ class TestPresets:
         stays, bursts = (compute(CONCEPT.presets[f"A heap, {name}"].params) for name in ("squared", "distances"))
         assert float(stays.push.loss) == pytest.approx(0.5, abs=1e-3)
         assert stays.way[-1].abs().max() < 0.002
+        assert pairwise_distances(stays.way[-1]).max() < 0.003
+        assert stays.recall[-1] == 1
         assert bursts.push.loss == 0
 
     def test_trapped(self):

@@ -3,6 +3,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from scipy.special import betainc
 from scipy.stats import kstest
 
 from cvviz.concepts.regularization.mixup_cutmix import CONCEPT, Params, compute, draws, given_draws
@@ -58,3 +59,8 @@ def test_given_draws_stay_in_their_thread():
         thread.join()
         assert torch.randint(100, size=(1,)).item() == 7
     assert seen == [0]
+
+
+def test_at_small_alpha_four_lambdas_in_five_are_all_but_0_or_1():
+    alpha = CONCEPT.presets["α near zero"].params.alpha
+    assert 2 * betainc(alpha, alpha, 0.01) == pytest.approx(0.8, abs=0.02)

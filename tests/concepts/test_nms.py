@@ -131,6 +131,16 @@ def test_digits_found_and_lost_are_those_of_the_examples():
     assert len(compute(PRESETS["Digits lost"].params).scene.truth) == 10
 
 
+def test_the_motorcycle_goes_to_its_rider():
+    view = compute(PRESETS["Motorcycle lost"].params).view
+    pairs = {
+        (view.names[view.labels[kept]], view.names[view.labels[gone]])
+        for step, kept in enumerate(view.trace.kept)
+        for gone in view.trace.lowered(step)
+    }
+    assert ("person", "motorcycle") in pairs
+
+
 def test_a_network_that_is_not_here_leaves_the_picture_and_says_so(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     params = Params(source="pretrained")

@@ -55,3 +55,10 @@ def test_failures_shown_are_failures():
 
 def test_lines_are_told_apart_without_colour():
     assert len({(look.dash, look.width) for look in LOOKS.values()}) == len(LOOKS)
+
+
+def test_without_an_outlier_the_huber_line_is_that_of_the_squares():
+    params = CONCEPT.presets["No outlier"].params
+    slopes = dict(zip(params.losses, compute(params).lines[:, 1].tolist(), strict=True))
+    assert slopes["huber"] == pytest.approx(slopes["mse"], abs=1e-9)
+    assert [slopes["mse"], slopes["mae"]] == pytest.approx([0.713, 0.686], abs=5e-4)

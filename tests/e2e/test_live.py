@@ -120,6 +120,22 @@ def test_on_a_phone_the_stage_comes_along_while_a_slider_below_it_moves(new_page
     expect(stage).not_to_be_in_viewport()
 
 
+def test_on_a_phone_a_slider_that_goes_while_it_plays_lets_the_stage_go(new_page, app):
+    page = new_page(390, 844, has_touch=True, is_mobile=True)
+    open_concept(page, f"{app.url}/classification-losses")
+    play, other = (
+        page.get_by_label("Play Logit z of the true class"),
+        page.get_by_role("radio", name="All logits", exact=True),
+    )
+    page.locator(".live .range").first.evaluate("node => node.scrollIntoView({ block: 'end' })")
+    play.click()
+    following = page.locator(".st-key-stage[data-follows]")
+    expect(following).to_have_count(1)
+    other.evaluate("node => node.click()")  # it may lie under the stage now
+    expect(play).to_have_count(0)
+    expect(following).to_have_count(0)
+
+
 def test_typed_number_counts_and_a_bad_one_is_refused_with_a_sentence(slider_page):
     page = slider_page
     number = page.locator(".live .number").first

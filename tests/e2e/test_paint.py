@@ -21,9 +21,8 @@ def numbers(page):
 
 
 def wait_for_numbers(page, changed):
-    """The numbers, once ``changed`` holds of them."""
+    """Return once ``changed`` holds of the numbers."""
     wait_until(page, lambda: changed(numbers(page)), "the numbers did not follow")
-    return numbers(page)
 
 
 def painted(page, field, control):

@@ -28,16 +28,22 @@ def middle(locator):
     return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
 
 
+def drag_first(page, across, down):
+    """Take hold of the first point and move until the stage answers; the button stays down."""
+    before = signature(page)
+    x, y = middle(page.locator(".dot .reach").first)
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + across, y + down, steps=5)
+    wait_for_change(page, before)
+
+
 @pytest.mark.parametrize(("slug", "field", "control"), list(with_points()))
 class TestPoints:
     def test_drag(self, page, app, slug, field, control):
         open_concept(page, f"{app.url}/{slug}")
-        first, before = places(page), signature(page)
-        x, y = middle(page.locator(".dot .reach").first)
-        page.mouse.move(x, y)
-        page.mouse.down()
-        page.mouse.move(x + 30, y - 25, steps=5)
-        wait_for_change(page, before)
+        first = places(page)
+        drag_first(page, 30, -25)
         assert f"{field}=" not in page.url
         page.mouse.up()
         page.wait_for_function("name => location.search.includes(name)", arg=f"{field}=")
@@ -98,12 +104,8 @@ class TestHeights:
 
     def test_drag_goes_up_and_down_alone(self, page, app):
         open_concept(page, f"{app.url}/{self.ADDRESS}")
-        first, before = places(page), signature(page)
-        x, y = middle(page.locator(".dot .reach").first)
-        page.mouse.move(x, y)
-        page.mouse.down()
-        page.mouse.move(x + 40, y - 60, steps=5)
-        wait_for_change(page, before)
+        first = places(page)
+        drag_first(page, 40, -60)
         page.mouse.up()
         page.wait_for_url(re.compile("logits=[0-9.]+(%20|\\+)2"))
         moved = places(page)

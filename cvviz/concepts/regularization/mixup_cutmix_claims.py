@@ -64,9 +64,10 @@ def check_mean_kept() -> Evidence:
 
 
 def check_few_draws_blend() -> Evidence:
-    """Share of λ between 0.1 and 0.9 at α = 0.2."""
-    share = float(betainc(0.2, 0.2, 0.9) - betainc(0.2, 0.2, 0.1))
-    return Evidence(abs(share - 0.327) < 1e-3, f"Beta(0.2, 0.2) puts {share:.1%} of all λ between 0.1 and 0.9.")
+    """Share of λ between 0.1 and 0.9 at α = 0.2 and 0.4."""
+    few, half = (float(betainc(alpha, alpha, 0.9) - betainc(alpha, alpha, 0.1)) for alpha in (0.2, 0.4))
+    text = f"Beta(0.2, 0.2) puts {few:.1%} of all λ between 0.1 and 0.9, Beta(0.4, 0.4) {half:.1%}."
+    return Evidence(abs(few - 0.327) < 1e-3 and abs(half - 0.5) < 0.03, text)
 
 
 def check_loss_has_a_floor() -> Evidence:
